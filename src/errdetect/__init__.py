@@ -25,10 +25,11 @@ if TYPE_CHECKING:
         validate,
         verify,
     )
-    from errdetect.api_operations import evidence, init, monitor, run
+    from errdetect.api_operations import calibrate, evidence, ingest_calibration, init, monitor, run
     from errdetect.config import Config, load_config
     from errdetect.errors import ErrdetectError
     from errdetect.model.classifier import ErrorClassifier
+    from errdetect.workflows.calibrate import CalibrateResult
     from errdetect.workflows.estimate import EstimateResult
     from errdetect.workflows.evidence import EvidenceResult
     from errdetect.workflows.export import ExportResult
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from errdetect.workflows.verify import VerifyResult
 
 __all__ = [
+    "CalibrateResult",
     "Config",
     "ErrdetectError",
     "ErrorClassifier",
@@ -73,11 +75,13 @@ __all__ = [
     "ValidateResult",
     "VerifyResult",
     "__version__",
+    "calibrate",
     "estimate",
     "evidence",
     "export",
     "forget",
     "ingest",
+    "ingest_calibration",
     "init",
     "load_config",
     "monitor",
@@ -101,16 +105,19 @@ _ELSEWHERE = {
     "load_config": "errdetect.config",
     "ErrdetectError": "errdetect.errors",
     "ErrorClassifier": "errdetect.model.classifier",
+    "CalibrateResult": "errdetect.workflows.calibrate",
     "EstimateResult": "errdetect.workflows.estimate",
     "ExportResult": "errdetect.workflows.export",
     "ForgetResult": "errdetect.workflows.forget",
     "IngestResult": "errdetect.workflows.ingest",
     "MonitorResult": "errdetect.workflows.monitor",
+    "calibrate": "errdetect.api_operations",
+    "ingest_calibration": "errdetect.api_operations",
+    "evidence": "errdetect.api_operations",
+    "EvidenceResult": "errdetect.workflows.evidence",
     "init": "errdetect.api_operations",
     "monitor": "errdetect.api_operations",
     "run": "errdetect.api_operations",
-    "evidence": "errdetect.api_operations",
-    "EvidenceResult": "errdetect.workflows.evidence",
     "InitResult": "errdetect.workflows.init",
     "RunResult": "errdetect.workflows.run",
     "PlanAuditResult": "errdetect.workflows.plan_audit",

@@ -159,6 +159,10 @@ class ReportContent:
         What was read, used and left out: columns as `schemas.INTAKE`.
     model
         Facts about the model (`version`, `trained_at`, ...); None where none has scored.
+    rulings
+        policy_id -> sentences on the rulings of calibration sessions on its clause.
+    has_pages
+        Whether a folder `pages` lies next to the report.
 
     Examples
     --------
@@ -213,6 +217,8 @@ class ReportContent:
     notes: Sequence[str] = ()
     intake: pd.DataFrame | None = None
     model: Mapping[str, object] | None = None
+    rulings: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    has_pages: bool = False
 
 
 _TABLES = (

@@ -11,13 +11,13 @@ from errdetect.errors import DataError, error_message
 
 __all__ = ["refuse_own_inputs"]
 
-#: What commands write into their output folder; `tables`, `briefs` and `plots` are folders.
+#: What commands write into their output folder; `tables`, `briefs`, `pages` and `plots` are folders.
 _WRITTEN = frozenset(
     f"{name}.parquet"
     for name in ("scores", "queue", "explanations", "intake", "rejects", "estimates", "labels",
                  "response", "plan", "monitor", "history", "segments", "golden", "second_reviews", "adjudications")
 ) | {"run.json", "audit.json", "plan.csv", "report.html", "monitor.html", "monitor.prom",
-     "tables", "briefs", "plots"}  # fmt: skip
+     "tables", "briefs", "plots", "pages"}  # fmt: skip
 
 
 def refuse_own_inputs(

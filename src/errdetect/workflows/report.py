@@ -75,6 +75,12 @@ from errdetect.workflows.reviewer_quality import (
     reviewer_quality,
 )
 from errdetect.workflows.run_description import champion_version, describe_run
+from errdetect.workflows.team_pages import (
+    PAGES,
+    clause_rulings,
+    team_pages,
+    write_team_pages,
+)
 
 __all__ = [
     "HALF",
@@ -453,7 +459,7 @@ def report(
     config
         From `load_config`.
     out
-        Folder for report.html, tables/, briefs/ and plots/: all or none.
+        Folder for report.html, tables/, briefs/, pages/ and plots/: all or none.
     generated_at
         The report's date; default: now.
     progress
@@ -520,13 +526,15 @@ def report(
         recorded = False
         notes.append(f"{_NOT_RECORDED}: {problem}")
     progress("writing the report")
+    content |= {"rulings": clause_rulings(config, snapshot, now=now), "has_pages": True}
+    pages = team_pages(config, snapshot, content, briefs, now=now)
     run = describe_run(
         config, "report", {"generated_at": generated_at}, decisions=decisions, seed=config.train.seed,
         reviews=snapshot.reviews, at=now, model_version=champion_version(config),
         intake=snapshot.intake.to_jsonable(),
     )  # fmt: skip
     files = _write_files(
-        Path(out), run, ReportContent(**content, notes=tuple(notes)), briefs, pictures
+        Path(out), run, ReportContent(**content, notes=tuple(notes)), briefs, pictures, pages
     )
     new = record_briefs(config, briefs, at=now) if recorded else 0
     if recorded and level is not None:
@@ -627,6 +635,7 @@ def _write_files(
     content: ReportContent,
     briefs: tuple[Brief, ...],
     pictures: tuple[Picture, ...],
+    pages: Mapping[str, str],
 ) -> dict[str, Path]:
     with stage_outputs(out, run) as stage:
         write_text(stage / "report.html", render_report(content))
@@ -637,8 +646,9 @@ def _write_files(
             write_parquet(both, stage / "tables" / f"{name}.parquet", schema)
             write_csv(both, stage / "tables" / f"{name}.csv")
         write_briefs(briefs, stage / "briefs")
+        write_team_pages(pages, stage)
         if pictures:
             write_pictures(pictures, stage / "plots")
-    files = {"report": out / "report.html", "tables": out / "tables"}
+    files = {"report": out / "report.html", "tables": out / "tables", "pages": out / PAGES}
     files |= {"briefs": out / "briefs"} if briefs else {}
     return files | ({"plots": out / "plots"} if pictures else {})

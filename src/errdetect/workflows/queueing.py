@@ -13,6 +13,7 @@ from errdetect.errors import ConfigError, error_message
 from errdetect.estimation.queue_sample import QUEUED
 from errdetect.ledger.run_records import ScoringRun
 from errdetect.queue.allocation import AccountLimit, Floor
+from errdetect.queue.random_arm import id_hashes, random_keys
 from errdetect.queue.review_value import (
     age_weights,
     golden_detections,
@@ -48,6 +49,7 @@ __all__ = [
     "record_draw",
     "recorded_draw",
     "reviewer_capacity",
+    "row_sums",
     "value_reviews",
 ]
 
@@ -219,7 +221,7 @@ def _detection_rates(
 
 
 def choose_reviews(
-    config: Config, terms: pd.DataFrame, staff: ReviewerCapacity, open_: Bools
+    config: Config, run: ScoringRun, terms: pd.DataFrame, staff: ReviewerCapacity, open_: Bools
 ) -> tuple[Selection, list[str]]:
     """Choose the reviews.
 
@@ -227,6 +229,8 @@ def choose_reviews(
     ----------
     config, staff
         As before.
+    run
+        Its id and the config's seed decide, with a decision's id, whether it is drawn.
     terms
         From `value_reviews`.
     open_
@@ -254,12 +258,13 @@ def choose_reviews(
         None if staff.counted else terms["minutes"].to_numpy(np.float64),
         staff.classes,
         job_heads(terms["content"], open_, value) if queue.one_job else np.arange(n),
+        id_hashes(terms["decision_id"]),
     )
     chosen = select_reviews(
         candidates,
         staff.capacity,
         explore_share=queue.explore_share,
-        rng=np.random.default_rng(queue.seed),
+        seed=f"{queue.seed} {run.run_id}",
         floors=floors,
         limit=limit,
     )
@@ -337,6 +342,28 @@ def draw_settings(config: Config, budget: int | None) -> dict[str, Any]:
     return settings | ({} if budget is None else {"budget": budget})
 
 
+def row_sums(terms: pd.DataFrame, judged: pd.Index) -> npt.NDArray[np.uint64]:
+    """Return 128 bits that stand for scored decisions: sums of digests of each, in whatever order.
+
+    Parameters
+    ----------
+    terms
+        From `value_reviews`.
+    judged
+        Decisions that are not queued, since they were reviewed.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (2,); those of parts of a batch add up to those of the batch.
+    """
+    rows = id_hashes(terms["decision_id"])
+    for name in ("p_error", "value"):
+        rows = random_keys(rows ^ terms[name].to_numpy(np.float64).round(9).view(np.uint64), name)
+    rows = rows ^ terms["decision_id"].isin(judged).to_numpy(np.uint64)
+    return np.array([random_keys(rows, lane).sum(dtype=np.uint64) for lane in "ab"], np.uint64)
+
+
 def draw_queue(
     config: Config, run: ScoringRun, terms: pd.DataFrame, staff: ReviewerCapacity, judged: pd.Index
 ) -> QueueDraw:
@@ -355,7 +382,7 @@ def draw_queue(
     """
     before = latest_scores(config, leave_out=run.run_id)
     closed = _exclusion_reasons(terms["decision_id"], judged, before)
-    chosen, told = choose_reviews(config, terms, staff, closed == "")
+    chosen, told = choose_reviews(config, run, terms, staff, closed == "")
     names = [pool.name for pool in staff.pools] if config.queue.pools else None
     scores = _with_run_id(_score_rows(terms, chosen, closed, names), run)
     if before is not None:  # an earlier run's job still covers all of its decisions

@@ -49,6 +49,7 @@ from errdetect.workflows.queueing import (
     record_draw,
     recorded_draw,
     reviewer_capacity,
+    row_sums,
     value_reviews,
 )
 from errdetect.workflows.run_description import ResultTables, describe_run
@@ -347,10 +348,6 @@ def _run_id(
 ) -> str:
     """Return a run id from all inputs of the queue: scoring the same again is the same run."""
     digest = hashlib.sha256(version.encode())
-    ids = terms["decision_id"].to_numpy(object)
-    digest.update(pd.util.hash_array(ids, categorize=False).tobytes())
-    for name in ("p_error", "value"):
-        digest.update(terms[name].to_numpy(np.float64).round(9).tobytes())
-    digest.update(terms["decision_id"].isin(judged).to_numpy(bool).tobytes())
+    digest.update(row_sums(terms, judged).tobytes())
     digest.update(json.dumps(draw_settings(config, budget), sort_keys=True).encode())
     return digest.hexdigest()[:16]

@@ -25,9 +25,10 @@ __all__ = [
     "group_probabilities",
     "group_reviews",
     "id_hashes",
-    "magnitude",
+    "pack_levels",
     "plan_random_arm",
     "random_keys",
+    "unpack_levels",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -44,7 +45,8 @@ _NEARLY = 0.8
 _HALVINGS = 60
 _SPREADS = 60  # rounds in which the homes' loads are balanced
 _GOLDEN = 0.6180339887498949
-_SHIFT = 48  # of a number's 64 bits: sign, exponent and 4 bits of its mantissa remain
+_SHIFT = 48  # of a number's 64 bits: exponent and 4 bits of its mantissa remain
+_LEVELS = 0x7FFF
 
 
 @dataclass(frozen=True)
@@ -102,20 +104,46 @@ class RandomArm:
     layer: Ints
 
 
-def magnitude(values: Floats) -> Ints:
-    """Return the size class of numbers from 0 on, shape (n,): 16 to each doubling, exactly computed.
+def pack_levels(p_error: Floats, value: Floats) -> Ints:
+    """Return a number of 31 bits for each pair of P(error) and value, equal for pairs that differ little.
+
+    Each is cut to the upper bits of its floating-point number, 16 steps to each doubling; P(error) above .5
+    by what is missing to 1.
+
+    Parameters
+    ----------
+    p_error, value
+        Shape (n,), in [0, 1], and at least 0.
 
     Examples
     --------
-    >>> levels = magnitude(np.array([0.0, 0.5, 0.51, 0.55, 1.0]))
-    >>> (levels - levels[1]).tolist()[1:]
-    [0, 0, 1, 16]
+    >>> found = pack_levels(np.array([0.5, 0.51, 0.1, 0.101]), np.zeros(4))
+    >>> len(set(found.tolist()))
+    3
     """
-    return np.ascontiguousarray(values, np.float64).view(np.int64) >> _SHIFT
+    likely = p_error > 0.5  # 1 - P is exact there
+    levels = [_cut(np.where(likely, 1 - p_error, p_error)), _cut(value)]
+    return np.asarray((likely.astype(np.int64) << 30) | (levels[0] << 15) | levels[1])
+
+
+def unpack_levels(packed: Ints) -> tuple[Floats, Floats]:
+    """Return P(error) and value in the middle of their steps, each of shape (n,).
+
+    Examples
+    --------
+    >>> p, value = unpack_levels(pack_levels(np.array([0.98]), np.array([0.0])))
+    >>> p.round(2).tolist(), value.tolist()
+    ([0.98], [0.0])
+    """
+    low = np.minimum(_middle((packed >> 15) & _LEVELS), 0.5)
+    return np.where(packed >> 30 & 1, 1 - low, low), _middle(packed & _LEVELS)
+
+
+def _cut(values: Floats) -> Ints:
+    return np.ascontiguousarray(values, np.float64).view(np.int64) >> _SHIFT & _LEVELS
 
 
 def _middle(levels: Ints) -> Floats:
-    """Return the middle of each size class; 0 for that of 0."""
     middle = ((levels << _SHIFT) | (1 << (_SHIFT - 1))).view(np.float64)
     return np.where(levels > 0, middle, 0.0)
 
@@ -146,21 +174,16 @@ def group_reviews(
     >>> groups.count.tolist(), code.tolist()
     ([2, 2], [1, 0, 0, 1])
     """
-    likely = p_error > 0.5  # 1 - P is exact there, and so is the class of what is almost certain
-    levels = magnitude(np.where(likely, 1 - p_error, p_error))
     minutes, minute = np.unique(open_reviews.minutes, return_inverse=True)
     sizes, covers = np.unique(size, return_inverse=True)
     places = (open_reviews.of * len(minutes) + minute) * len(sizes) + covers
     place, first = np.unique(places, return_inverse=True)
-    parts = (first * 2 + likely, levels, magnitude(open_reviews.value))
-    packed = (parts[0].astype(np.int64) << 32) | (parts[1] << 16) | parts[2]
+    packed = (first.astype(np.int64) << 31) | pack_levels(p_error, open_reviews.value)
     found, code, count = np.unique(packed, return_inverse=True, return_counts=True)
-    place = place[found >> 33]
-    low = np.minimum(_middle((found >> 16) & 0xFFFF), 0.5)
+    place = place[found >> 31]
     groups = ReviewGroups(
         place // (len(minutes) * len(sizes)), minutes[place // len(sizes) % len(minutes)],
-        sizes[place % len(sizes)], np.where(found >> 32 & 1, 1 - low, low), _middle(found & 0xFFFF),
-        count.astype(np.int64),
+        sizes[place % len(sizes)], *unpack_levels(found), count.astype(np.int64),
     )  # fmt: skip
     return groups, code.astype(np.int64)
 

@@ -7,9 +7,9 @@ Decisions are ordered by pool, then minutes, and drawn systematically in random 
 is exact, and every draw stays within the pool's minutes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,9 @@ __all__ = [
     "ReviewCandidates",
     "Selection",
     "budget_count",
+    "choose_share",
+    "interleave_arms",
+    "random_arm_minutes",
     "select_reviews",
     "width_ratio",
 ]
@@ -45,6 +48,16 @@ __all__ = [
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+
+
+class _Measured(Protocol):
+    """Both arms for one share, with the width of their interval."""
+
+    @property
+    def ratio(self) -> float: ...
+
+
+_Arms = TypeVar("_Arms", bound=_Measured)
 
 RANKED, EXPLORE = "ranked", "explore"
 AUTO: Literal["auto"] = "auto"
@@ -55,7 +68,12 @@ WIDER = 1.3
 
 
 def width_ratio(
-    p_error: Floats, probability: Floats, reviews: float, *, size: Floats | None = None
+    p_error: Floats,
+    probability: Floats,
+    reviews: float,
+    *,
+    size: Floats | None = None,
+    count: Ints | None = None,
 ) -> float:
     """Compare the expected interval with that of a uniform audit of as many reviews.
 
@@ -72,6 +90,8 @@ def width_ratio(
         Reviews of the queue.
     size
         Shape (n,), decisions that each verdict covers; default 1.
+    count
+        Shape (n,), number of such jobs; default 1.
 
     Returns
     -------
@@ -89,26 +109,29 @@ def width_ratio(
     """
     inside = probability > 0
     cover = (np.ones(len(p_error)) if size is None else size)[inside]
-    copies = cover.astype(np.int64)
-    p, chance = np.repeat(p_error[inside], copies), probability[inside]
+    p, chance = p_error[inside], probability[inside]
+    copies = cover if count is None else cover * count[inside]
     # One verdict for `cover` decisions: their uncertainties are fully correlated.
-    alike = np.repeat(1 / (1 + cover * (1 / chance - 1)), copies)
-    even = np.full(len(p), min(1.0, reviews / max(len(p), 1)))
-    widths = [expected_half_width(p, x) * _width_inflation(p, x) for x in (alike, even)]
+    alike = 1 / (1 + cover * (1 / chance - 1))
+    even = np.full(len(p), min(1.0, reviews / max(float(copies.sum()), 1.0)))
+    widths = [
+        expected_half_width(p, x, weight=copies) * _width_inflation(p, x, copies)
+        for x in (alike, even)
+    ]
     return widths[0] / widths[1] if len(p) and widths[1] > 0 else 0.0
 
 
-def _width_inflation(p: Floats, chance: Floats) -> float:
+def _width_inflation(p: Floats, chance: Floats, copies: Floats) -> float:
     """Return how much the larger of a variance and its estimate widens an interval, on average.
 
     The mean of max(1, 1 + cv z) is 1 + cv / sqrt(2 pi) for a standard normal z.
     """
     binomial, missed = p * (1 - p), 1 / chance - 1
-    total = float(missed @ binomial)
+    total = float(missed @ (copies * binomial))
     fourth = binomial * ((1 - p) ** 3 + p**3)
     if total <= 0:
         return 1.0
-    cv = float(np.sqrt((missed**2 / chance) @ fourth)) / total
+    cv = float(np.sqrt((missed**2 / chance) @ (copies * fourth))) / total
     return float(np.sqrt(1 + cv / np.sqrt(2 * np.pi)))
 
 
@@ -274,7 +297,7 @@ def select_reviews(
     drawn = draw_random_arm(design.plan, identity[open_reviews.rows], seed)
     ranked = np.flatnonzero(design.ranked.pool >= 0)
     ranked = ranked[np.argsort(-open_reviews.reviews.value[ranked], kind="stable")]
-    order, explored = _interleave_arms(ranked, drawn)
+    order, explored = interleave_arms(ranked, drawn)
     pool = np.where(explored, design.plan.home[order], design.ranked.pool[order])
     chance = np.where(design.ranked.pool >= 0, 1.0, design.plan.probability)
     heads = np.arange(n) if candidates.heads is None else candidates.heads
@@ -323,26 +346,39 @@ def _gather_work(
 
 
 def _choose_design(open_reviews: _PoolWork, explore_share: float | Literal["auto"]) -> _ArmDesign:
-    """Design both arms; `auto` searches the shares by halving, as a larger one narrows."""
+    """Design both arms."""
     reviews = open_reviews.reviews
     able = reviews.can[reviews.of].any(axis=1)
     if reviews.minutes[able].sum() <= open_reviews.room.sum():
         ranked_only = _build_arms(open_reviews, 0.0)
         if (ranked_only.ranked.pool[able] >= 0).all():
             return ranked_only
+    return choose_share(explore_share, lambda share: _build_arms(open_reviews, share))
+
+
+def choose_share(explore_share: float | Literal["auto"], build: Callable[[float], _Arms]) -> _Arms:
+    """Return the arms for a share; for `auto` those of the smallest share that keeps the interval's width.
+
+    Parameters
+    ----------
+    explore_share
+        As for `select_reviews`.
+    build
+        Builds both arms for a share; a larger one narrows.
+    """
     if explore_share != AUTO:
-        return _build_arms(open_reviews, float(explore_share))
+        return build(float(explore_share))
     low, high = 0, len(SHARES) - 1
-    found = {high: _build_arms(open_reviews, SHARES[high])}
+    found = {high: build(SHARES[high])}
     while low < high:
         middle = (low + high) // 2
-        found[middle] = _build_arms(open_reviews, SHARES[middle])
+        found[middle] = build(SHARES[middle])
         low, high = (low, middle) if found[middle].ratio <= WIDER else (middle + 1, high)
     return found[high]
 
 
 def _build_arms(open_reviews: _PoolWork, share: float) -> _ArmDesign:
-    explore = _random_arm_minutes(open_reviews, share)
+    explore = random_arm_minutes(open_reviews.reviews, open_reviews.room, share)
     part = float((open_reviews.room - explore).sum() / open_reviews.room.sum())
     floors = [Floor(floor.member, floor.minutes * part) for floor in open_reviews.floors]
     ranked = allocate_reviews(
@@ -358,25 +394,54 @@ def _build_arms(open_reviews: _PoolWork, share: float) -> _ArmDesign:
     return _ArmDesign(share, ranked, plan, ratio)
 
 
-def _random_arm_minutes(open_reviews: _PoolWork, share: float) -> Floats:
-    """Return the minutes of each pool for the random part: room for at least one review."""
-    if not share or not len(open_reviews.rows):
-        return np.zeros(len(open_reviews.room))
-    room, minutes, can = (
-        share * open_reviews.room,
-        open_reviews.reviews.minutes,
-        open_reviews.reviews.can,
-    )
+def random_arm_minutes(open_reviews: OpenReviews, capacity: Floats, share: float) -> Floats:
+    """Return the minutes of each pool for the random part, shape (n_pools,): room for at least one review.
+
+    Parameters
+    ----------
+    open_reviews
+        The possible reviews, or one for each group of similar ones.
+    capacity
+        Shape (n_pools,), minutes of each pool.
+    share
+        Share of the capacity.
+
+    Examples
+    --------
+    >>> two = OpenReviews(np.zeros(2), np.array([2.0, 3.0]), np.zeros(2, int), np.array([[True]]))
+    >>> random_arm_minutes(two, np.array([20.0]), 0.1).tolist()
+    [3.0]
+    """
+    minutes, can = open_reviews.minutes, open_reviews.can
+    if not share or not len(minutes):
+        return np.zeros(len(capacity))
+    room = share * capacity
     if minutes.min() == minutes.max():
         room = np.rint(room / minutes[0]) * minutes[0]
     longest = np.zeros(len(can))
-    np.maximum.at(longest, open_reviews.reviews.of, minutes)
+    np.maximum.at(longest, open_reviews.of, minutes)
     one = np.where(can, longest[:, None], 0.0).max(axis=0)
-    return np.asarray(np.minimum(np.maximum(room, one), open_reviews.room))
+    return np.asarray(np.minimum(np.maximum(room, one), capacity))
 
 
-def _interleave_arms(ranked: Ints, drawn: Ints) -> tuple[Ints, Bools]:
-    """Spread the drawn evenly among the ranked, so that unfinished work affects both equally."""
+def interleave_arms(ranked: Ints, drawn: Ints) -> tuple[Ints, Bools]:
+    """Spread the drawn evenly among the ranked, so that unfinished work affects both equally.
+
+    Parameters
+    ----------
+    ranked, drawn
+        Reviews of each arm, in order.
+
+    Returns
+    -------
+    order, explored
+        All of them, first to last, and whether each was drawn.
+
+    Examples
+    --------
+    >>> interleave_arms(np.array([5, 6, 7]), np.array([1]))[0].tolist()
+    [5, 6, 1, 7]
+    """
     n, k = len(ranked) + len(drawn), len(drawn)
     explored = np.zeros(n, dtype=bool)
     explored[((np.arange(k) + 0.5) * n / max(k, 1)).astype(np.int64)] = True

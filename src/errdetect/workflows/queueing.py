@@ -49,6 +49,7 @@ __all__ = [
     "draw_settings",
     "exclusion_notes",
     "exclusion_reasons",
+    "is_recorded",
     "record_draw",
     "recorded_draw",
     "reviewer_capacity",
@@ -447,14 +448,20 @@ def draw_queue(
     return QueueDraw(scores, queue, (*exclusion_notes(counts), *told), recorded=False)
 
 
-def recorded_draw(config: Config, run: ScoringRun, terms: pd.DataFrame) -> QueueDraw | None:
-    """Return the run's draw where the ledger has it: a repeated run is not drawn again."""
+def is_recorded(config: Config, run_id: str) -> bool:
+    """Return whether the ledger has a run."""
     ledger = find_project_ledger(config) if config.queue.record else None
     if ledger is None:
-        return None
+        return False
     with ledger:
-        if run.run_id not in set(ledger.runs()["run_id"]):
-            return None
+        return run_id in set(ledger.runs()["run_id"])
+
+
+def recorded_draw(config: Config, run: ScoringRun, terms: pd.DataFrame) -> QueueDraw | None:
+    """Return the run's draw where the ledger has it: a repeated run is not drawn again."""
+    if not is_recorded(config, run.run_id):
+        return None
+    with open_project_ledger(config) as ledger:
         queue = ledger.queued_decisions(terms["decision_id"].tolist())
         said = ledger.scored().set_index("decision_id")
     queue = queue[queue["run_id"] == run.run_id].reset_index(drop=True)

@@ -153,6 +153,8 @@ class SparkSource:
         DataError
             At the end of either, if too many of its rows cannot be used.
         """
+        # Spark's default of 200 parts is for tables of gigabytes; the rows are counted below.
+        size_shuffles(self.spark, 0)
         words = {"log": "The log's decisions", "decisions": "The decisions to score"}
         for name, task in self._tasks.items():
             with translated_failures():

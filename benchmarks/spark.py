@@ -1,7 +1,7 @@
 """Scoring on Spark against one machine: a standalone cluster of separate worker processes on this machine.
 
-Each size is scored by both engines in turn, and again with a third of the decisions of one account
-(`skew`), to show what a large key costs. Processor time is that of all processes, the cluster's included, and hardly depends
+Each size is scored by both engines in turn, and again with a third of the decisions of one account (`skew`), to
+show what a large key costs. Processor time is that of all processes, the cluster's included; it hardly depends
 on what else the machine does. Results: benchmarks/results/spark.csv.
 
 python benchmarks/spark.py --decisions 100000,300000,1000000

@@ -452,8 +452,8 @@ def age_weights(
     """
     if half_life_days is None or not len(decided_at):
         return np.ones(len(decided_at))
-    newest = decided_at.max() if latest is None else latest
-    age = ((newest - decided_at) / _DAY).to_numpy(np.float64)
+    newest = pd.Timestamp(decided_at.max() if latest is None else latest)
+    age = -((decided_at - newest) / _DAY).to_numpy(np.float64)
     # A weight of 0 would drop the decision.
     return np.asarray(np.maximum(0.5 ** (age / half_life_days), 1e-300))
 

@@ -79,13 +79,11 @@ class ScoringTask:
         yield _to_batch(pd.DataFrame({POSITION: [-1], "_facts": [json.dumps(account)]}))
 
 
-def _kinds(scored: pd.DataFrame) -> dict[tuple[str | None, ...], int]:
+def _kinds(scored: pd.DataFrame) -> Counter[tuple[str | None, ...]]:
     """Count the decisions by `KIND`."""
-    names = pd.DataFrame({n: scored.get(n, pd.Series(None, scored.index, "str")) for n in KIND})
-    sizes = names.astype(object).where(names.notna(), None).groupby(list(KIND), dropna=False).size()
-    return {
-        tuple(None if pd.isna(v) else str(v) for v in kind): int(n) for kind, n in sizes.items()
-    }
+    columns = [scored[n].tolist() if n in scored else [None] * len(scored) for n in KIND]
+    plain = ([None if pd.isna(value) else str(value) for value in column] for column in columns)
+    return Counter(zip(*plain, strict=True))
 
 
 def _to_batch(frame: pd.DataFrame) -> pa.RecordBatch:

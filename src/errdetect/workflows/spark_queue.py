@@ -275,9 +275,9 @@ def _inputs(
     """Work out, for each kind of decision, who can review it and what decides the review's value."""
     kinds = scored.kinds
     staff = reviewer_capacity(config, source, kinds, budget, scored.n)
-    one = {"p_error": 1.0, "harm": 1.0, "exposure_weight": 1.0, "decided_at": scored.period[1]}
+    plain = kinds.assign(p_error=1.0, harm=1.0, exposure_weight=1.0, decided_at=scored.period[1])
     count = kinds["count"].to_numpy(np.int64)
-    terms, notes = value_reviews(config, kinds.assign(**one), staff, snapshot, count)
+    terms, notes = value_reviews(config, plain, staff, snapshot, count)
     lasts = np.ones(len(kinds)) if staff.counted else terms["minutes"].to_numpy(np.float64)
     pairs = pd.MultiIndex.from_arrays([staff.classes.of, lasts])
     codes = pairs.unique().sort_values()
@@ -406,7 +406,9 @@ def _draw(
     units = (arms.probability * UNIT).astype(np.int64)
     buckets = max(1, int(groups.count.sum()) // _BUCKET_ROWS)
     bits = min(max(int(buckets).bit_length(), 1), 40)
-    line = LineTask(index, layer, units, np.sort(ranked), f"draw {seed}", bits)
+    line = LineTask(
+        index, layer, units, np.sort(ranked), f"draw {seed}", bits, np.empty(0, np.int64)
+    )
     names = ["identity", "place", "fine", "head", POSITION]
     heads = valued.where(f"place >= 0 AND head = {POSITION}").select(*names)
     sums = heads.mapInArrow(line.totals, "bucket bigint, units bigint")
@@ -480,7 +482,7 @@ def _out_of_reach(
     inputs: _Inputs, can: npt.NDArray[np.bool_], account: _Account
 ) -> tuple[pd.DataFrame, Ints]:
     """Return the kinds of open decisions that no pool can take, and how many there are of each."""
-    none = ~can.any(axis=1)[inputs.staff.classes.of]
+    none = np.logical_not(np.any(can, axis=1))[inputs.staff.classes.of]
     count = np.array([account.open_kinds[i] for i in range(len(inputs.kinds))], np.int64)
     rows = np.flatnonzero(none & (count > 0))
     return inputs.kinds.iloc[rows], count[rows]

@@ -232,7 +232,7 @@ class LineTask:
     ranked: Ints
     seed: str
     bits: int
-    wanted: Ints | None = None
+    wanted: Ints
 
     def within(self, buckets: Ints) -> "LineTask":
         """Return the same line, asked for the rows of some parts."""
@@ -328,7 +328,8 @@ def finish_rows(rows: pd.DataFrame, plan: DrawnReviews) -> pd.DataFrame:
     else:
         language = rows["language"].fillna(_ANY_POOL).to_numpy(object)
         pool[chosen] = language[chosen] if plan.by_language else _ANY_POOL
-    arm = np.where(open_, None, closed)
+    arm = closed.copy()
+    arm[open_] = None
     arm[chosen] = np.where(explored[chosen], EXPLORE, RANKED)
     chance = np.ones(len(rows))
     group = plan.index.find(*(rows[n].to_numpy(np.int64)[open_] for n in ("place", "fine")))

@@ -372,7 +372,11 @@ def score_on_spark(
         kinds.update({tuple(kind): n for *kind, n in account["kinds"]})
         times += account["times"]
     gone = {"market", "language", "account_id"} - set(source.batch.task.columns)
-    table = pd.DataFrame(list(kinds), columns=list(KIND)).astype("str").assign(count=kinds.values())
+    table = (
+        pd.DataFrame(list(kinds), columns=list(KIND))
+        .astype("str")
+        .assign(count=list(kinds.values()))
+    )
     progress(f"scored {kinds.total():,} decisions")
     notes = scoring_notes(counts, sum(a["learnt"] for a in accounts), bundle, config.score)
     return ScoredOnSpark(

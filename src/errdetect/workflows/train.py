@@ -12,6 +12,7 @@ import pandas as pd
 
 from errdetect.config import Config
 from errdetect.data.renamed_columns import add_old_measures
+from errdetect.explanations.reasons import measure_fact_baselines
 from errdetect.features.feature_matrix import fit_reference_distribution
 from errdetect.features.point_in_time_features import add_point_in_time_features
 from errdetect.model.bundle import HeldOutScores, ModelBundle, hash_ids
@@ -108,7 +109,7 @@ def measure_segments(config: Config, snapshot: Snapshot, held: HeldOut) -> pd.Da
     Parameters
     ----------
     config
-        From `load_config`; `report.by` names the columns.
+        From `load_config`; `report.by` names the columns, `report.min_group` the smallest segment.
     snapshot
         All decisions and reviews.
     held
@@ -128,6 +129,7 @@ def measure_segments(config: Config, snapshot: Snapshot, held: HeldOut) -> pd.Da
         [*config.report.by, _VOICES],
         _bootstrap(config),
         budget=_BUDGET,
+        minimum=config.report.min_group,
     )
 
 
@@ -544,6 +546,11 @@ def _training_record(
         "checks": _json_records(trained.verdict.frame()),
     }
     segments = segments[segments["measure"] == "auroc"].drop(columns="measure")
+    reference = fit_reference_distribution(
+        examples.decisions, encoding.numeric, list(encoding.categorical)
+    )
+    held = (trained.held_out.examples, trained.evaluated)
+    baselines = measure_fact_baselines(examples, trained.detector, held, reference.alike)
     return {
         "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "labels": len(examples),
@@ -559,9 +566,8 @@ def _training_record(
         "measured_by": MODEL,
         "price_microseconds": round(trained.price, 2),
         "gate": gate,
-        "reference": fit_reference_distribution(
-            examples.decisions, encoding.numeric, list(encoding.categorical)
-        ).to_jsonable(),
+        "reference": reference.to_jsonable(),
+        "fact_baselines": baselines.to_jsonable(),
         "reliability": trained.reliability.round(6).to_dict("records"),
         "reliability_by": trained.reliability_by.round(6).to_dict("records"),
         "notes": [*trained.notes, *right_label],

@@ -143,14 +143,14 @@ class SparkDraw:
     recorded: bool = False
 
     def write(self, folder: Path) -> None:
-        """Write scores.parquet as a folder of parts, in the input's order; each appears complete or not at all.
+        """Write scores.parquet, in the input's order: a file, or a folder of parts where there are several.
 
         Parameters
         ----------
         folder
             The stage, which workers on other machines have to share.
         """
-        place = folder / "scores.parquet"
+        place = folder / "parts"
         place.mkdir()
         writer = PartWriter(str(place.absolute()), stage_provenance(place))
         groups = self.scores.groupBy("_part")
@@ -161,6 +161,10 @@ class SparkDraw:
         for path in place.iterdir():  # what a lost worker left behind
             if path.name not in kept:
                 path.unlink()
+        found = place if len(kept) > 1 else place / kept.pop()
+        found.rename(folder / "scores.parquet")
+        if place.exists():
+            place.rmdir()
         self.close()
 
     def chances(self) -> pd.DataFrame:

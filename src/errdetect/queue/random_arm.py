@@ -444,11 +444,11 @@ def _scale_with_floor(want: Floats, count: Ints, total: int, floor: float) -> Fl
     return chance
 
 
-def _to_units(chance: Floats, count: Ints, total: int, least: float) -> Ints:
+def _to_units(probability: Floats, count: Ints, total: int, least: float) -> Ints:
     """Round to whole units whose total is exact, or as close as the smallest group between the ends allows."""
-    units = np.minimum(np.rint(chance * UNIT), UNIT).astype(np.int64)
+    units = np.minimum(np.rint(probability * UNIT), UNIT).astype(np.int64)
     excess = int(units @ count) - total * UNIT
-    free = np.flatnonzero((chance > least) & (units < UNIT))
+    free = np.flatnonzero((probability > least) & (units < UNIT))
     for row in free[np.argsort(-count[free], kind="stable")]:
         step = int(excess / int(count[row]))
         units[row] -= step

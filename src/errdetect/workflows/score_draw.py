@@ -66,7 +66,7 @@ class RunDraw(Protocol):
     def period(self) -> pd.DataFrame:
         """Decisions with the earliest and the latest decided_at of all."""
 
-    def chances(self) -> pd.DataFrame:
+    def ledger_rows(self) -> pd.DataFrame:
         """Return what the ledger keeps of each decision."""
 
     def write(self, folder: Path) -> None:
@@ -102,7 +102,7 @@ class FrameDraw:
         """All decisions."""
         return self.scores
 
-    def chances(self) -> pd.DataFrame:
+    def ledger_rows(self) -> pd.DataFrame:
         """Return all decisions."""
         return self.scores
 

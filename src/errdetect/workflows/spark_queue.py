@@ -167,7 +167,7 @@ class SparkDraw:
             place.rmdir()
         self.close()
 
-    def chances(self) -> pd.DataFrame:
+    def ledger_rows(self) -> pd.DataFrame:
         """Fetch what the ledger keeps of each decision, in the input's order."""
         names = ["decision_id", "inclusion_probability", "p_error", "job_id", "arm"]
         table = self.scores.select(POSITION, *names).toArrow().sort_by(POSITION)
@@ -327,8 +327,8 @@ def _value(inputs: _Inputs, reviewed: pd.Index, waiting: pd.Series) -> tuple["Da
     if queue.one_job:
         spark = rows.sparkSession
         n = max(spark.sparkContext.defaultParallelism, -(-scored.n // _PARTITION_ROWS))
-        alike = F.when(F.col("content").isNotNull(), F.xxhash64("content"))
-        rows = rows.repartition(n, F.coalesce(alike, F.col(POSITION)))
+        content = F.when(F.col("content").isNotNull(), F.xxhash64("content"))
+        rows = rows.repartition(n, F.coalesce(content, F.col(POSITION)))
     task = ValueTask(rows.sparkSession.sparkContext.broadcast(terms))
     valued = rows.mapInArrow(task.run, spark_schema(VALUED)).persist(StorageLevel.DISK_ONLY)
     sums = np.zeros(2, np.uint64)

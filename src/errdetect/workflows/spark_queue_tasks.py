@@ -331,14 +331,14 @@ def finish_rows(rows: pd.DataFrame, plan: DrawnReviews) -> pd.DataFrame:
     arm = closed.copy()
     arm[open_] = None
     arm[chosen] = np.where(explored[chosen], EXPLORE, RANKED)
-    chance = np.ones(len(rows))
+    probability = np.ones(len(rows))
     group = plan.index.find(*(rows[n].to_numpy(np.int64)[open_] for n in ("place", "fine")))
-    chance[open_] = plan.probability[group]
-    chance[chosen & ~explored] = 1.0
+    probability[open_] = plan.probability[group]
+    probability[chosen & ~explored] = 1.0
     job = rows["job_id"].astype("str")
     earlier = rows["decision_id"].map(plan.waiting)
     return rows.assign(
-        inclusion_probability=chance,
+        inclusion_probability=probability,
         arm=pd.Series(arm, index=rows.index, dtype="str"),
         pool=pd.Series(pool, index=rows.index, dtype="str"),
         job_id=job.where(pd.Series(arm != QUEUED, index=rows.index), earlier),

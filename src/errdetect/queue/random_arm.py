@@ -43,6 +43,7 @@ UNIT = 2**40
 #: Cap of a review's value in a pool's random part, as a share of a minute's price.
 _NEARLY = 0.8
 _HALVINGS = 60
+_CHUNK = 200_000
 _SPREADS = 60  # rounds in which the homes' loads are balanced
 _GOLDEN = 0.6180339887498949
 _SHIFT = 48  # of a number's 64 bits: exponent and 4 bits of its mantissa remain
@@ -290,7 +291,9 @@ def id_hashes(decision_id: pd.Series) -> Keys:
     >>> len(set(id_hashes(pd.Series(["a", "b", "a"])).tolist()))
     2
     """
-    return pd.util.hash_array(decision_id.to_numpy(object), categorize=False)
+    parts = (decision_id.iloc[i : i + _CHUNK] for i in range(0, max(len(decision_id), 1), _CHUNK))
+    hashes = [pd.util.hash_array(part.to_numpy(object), categorize=False) for part in parts]
+    return np.concatenate(hashes)
 
 
 def random_keys(identity: Keys, seed: str) -> Keys:

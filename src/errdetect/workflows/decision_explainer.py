@@ -29,7 +29,7 @@ from errdetect.explanations.reasons import (
     latest_per_policy,
 )
 from errdetect.features.feature_matrix import ReferenceDistribution, reference_from_jsonable
-from errdetect.features.point_in_time_features import PointInTimeFeatures
+from errdetect.features.point_in_time_features import PastColumns
 from errdetect.features.text_attribution import attribute_words
 from errdetect.model.bundle import ModelBundle
 from errdetect.snapshot import Snapshot
@@ -93,7 +93,7 @@ class Explainer:
     bundle: ModelBundle
     words: Words
     policies: Mapping[str, Policy]
-    past: PointInTimeFeatures
+    past: PastColumns
     right: CorrectPool | None = None
 
     @property
@@ -210,7 +210,7 @@ def contrast_candidates(reviewed: pd.DataFrame, snapshot: Snapshot, as_of: datet
 def build_explainer(
     config: Config,
     bundle: ModelBundle,
-    past: PointInTimeFeatures,
+    past: PastColumns,
     *,
     known: Iterable[pd.DataFrame],
     snapshot: Snapshot,

@@ -20,7 +20,7 @@ from errdetect.data.policy_catalogue import read_policies
 from errdetect.data.provenance import Provenance
 from errdetect.data.renamed_columns import add_old_columns, schema_with_old_names
 from errdetect.data.sources import find_files
-from errdetect.features.point_in_time_features import PointInTimeFeatures
+from errdetect.features.point_in_time_features import PastColumns
 from errdetect.labels.intake_account import Intake
 from errdetect.model.bundle import ModelBundle
 from errdetect.model.registry import ModelRegistry
@@ -264,7 +264,7 @@ def _read_inputs(
     folder: Path | None,
     bundle: ModelBundle,
     progress: Progress,
-) -> tuple[ScoringSource | SparkSource, PointInTimeFeatures, Snapshot]:
+) -> tuple[ScoringSource | SparkSource, PastColumns, Snapshot]:
     """Read the log, the batch and the reviews: what was known before each decision."""
     policies = (
         read_policies(config.data_paths(config.data.policies)[0]) if config.data.policies else {}

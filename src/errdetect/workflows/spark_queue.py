@@ -31,6 +31,7 @@ from errdetect.spark.cleaning import POSITION, spark_schema
 from errdetect.spark.known_before import to_frame
 from errdetect.workflows.control_variate import latest_scores
 from errdetect.workflows.queueing import (
+    WAITING,
     KnownPlaces,
     ReviewerCapacity,
     count_kinds,
@@ -237,7 +238,7 @@ def draw_on_spark(
     can = inputs.staff.classes.can & (inputs.capacity > 0)
     if (can.sum(axis=1) > 1).any() or len(inputs.floors) > _MOST_FLOORS:
         return None
-    before = latest_scores(config)
+    before = latest_scores(config, arms=WAITING)
     valued, account = _value(inputs, reviewed, waiting_reviews(before))
     run = make_run(account.sums)
     if is_recorded(run.run_id):
@@ -245,7 +246,7 @@ def draw_on_spark(
         return None
     if before is not None and (before["run_id"] == run.run_id).any():
         valued.unpersist()  # this run's own reviews are no other run's
-        before = latest_scores(config, leave_out=run.run_id)
+        before = latest_scores(config, leave_out=run.run_id, arms=WAITING)
         valued, account = _value(inputs, reviewed, waiting_reviews(before))
     seed = f"{config.queue.seed} {run.run_id}"
     groups, index = _groups(valued, inputs)

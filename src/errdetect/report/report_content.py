@@ -105,6 +105,8 @@ class ReportContent:
         Reviews by week and site; see `weekly_reviews`.
     audit_draws
         How much of each recorded draw is reviewed; see `draw_progress`.
+    open_appeals
+        Appeals that wait, by policy; see `review_progress.open_appeals`.
     policy_markets
         The error rates by `policy_id` and `market`, in the columns of `errdetect.schemas.ESTIMATES`.
     volumes
@@ -198,6 +200,7 @@ class ReportContent:
     label_mixups: pd.DataFrame | None = None
     review_work: pd.DataFrame | None = None
     audit_draws: pd.DataFrame | None = None
+    open_appeals: pd.DataFrame | None = None
     policy_markets: pd.DataFrame | None = None
     volumes: pd.DataFrame | None = None
     trend_by: pd.DataFrame | None = None
@@ -227,6 +230,7 @@ _TABLES = (
     *("slices", "thresholds", "findings", "cases", "briefs", "proposals"),
     *("effects", "targets", "plan", "whitelist", "remedies", "intake"),
     *("training_needs", "label_mixups", "review_work", "audit_draws", "policy_markets"),
+    "open_appeals",
 )
 
 

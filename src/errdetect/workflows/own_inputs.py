@@ -75,8 +75,9 @@ def _inputs(config: Config, sources: Iterable[Sources | None]) -> Iterator[Path]
                 yield from (one.path for one in find_files(source) if one.rows is None)
     if data.policies is not None:
         yield Path(config.data_paths(data.policies)[0])
-    if config.report.words is not None:
-        yield config.path(config.report.words)
+    for own in (config.report.words, config.report.open_appeals):
+        if own is not None:
+            yield config.path(own)
     if config.file is not None:
         yield config.file
     ledger = sqlite_path(config.ledger_url())

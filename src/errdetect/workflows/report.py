@@ -18,15 +18,17 @@ from errdetect.data.atomic_writing import stage_outputs, write_csv, write_parque
 from errdetect.data.provenance import Provenance
 from errdetect.data.renamed_columns import add_old_columns, schema_with_old_names, use_new_names
 from errdetect.data.sources import dataset_name
+from errdetect.data.table_reading import read_open_appeals
 from errdetect.errors import ContradictionError, DataError, ModelError, Refusal
 from errdetect.estimation.error_rates import RateEstimates
 from errdetect.estimation.small_groups import suppress_figures
 from errdetect.features.point_in_time_features import PointInTimeFeatures
 from errdetect.findings.findings import Findings, find_findings, no_findings
 from errdetect.findings.label_mixups import find_label_mixups
-from errdetect.labels.review_progress import draw_progress, weekly_reviews
+from errdetect.labels.review_progress import draw_progress, open_appeals, weekly_reviews
 from errdetect.model.bundle import ModelBundle
 from errdetect.model.evaluation import MODEL
+from errdetect.model.policy_correction import PolicyCorrection, fit_policy_correction
 from errdetect.model.registry import ModelRegistry
 from errdetect.queue.review_value import error_kinds, expected_harm
 from errdetect.queue.selection import RANKED, budget_count
@@ -35,7 +37,7 @@ from errdetect.report.report import ReportContent, render_report, report_tables
 from errdetect.report.report_content import Picture as Shown
 from errdetect.reviewers.deviations import Deviations
 from errdetect.reviewers.training_needs import find_training_needs
-from errdetect.schemas import AUDIT, FINDINGS, INTAKE, SLICES, THRESHOLDS, WHITELIST
+from errdetect.schemas import AUDIT, FINDINGS, INTAKE, SLICES, THRESHOLDS, UNKNOWN, WHITELIST
 from errdetect.snapshot import Snapshot
 from errdetect.workflows.control_variate import (
     EstimationSample,
@@ -188,7 +190,28 @@ def review_parts(config: Config, snapshot: Snapshot) -> dict[str, Any]:
         "audit_draws": draw_progress(
             snapshot.draws, snapshot.review_history, as_of=snapshot.moment
         ),
+        **_waiting_appeals(config, snapshot),
     }
+
+
+def _correct_policies(config: Config, snapshot: Snapshot) -> PolicyCorrection | None:
+    machine = snapshot.automated
+    reviewed = (machine.labels["label"] != UNKNOWN).to_numpy(bool)
+    return fit_policy_correction(
+        machine.decisions,
+        machine.correct_policies,
+        reviewed,
+        leave_out=config.features.leave_out,
+        text=config.features.text,
+    )
+
+
+def _waiting_appeals(config: Config, snapshot: Snapshot) -> dict[str, Any]:
+    if config.report.open_appeals is None:
+        return {}
+    appeals = read_open_appeals(config.data_paths(config.report.open_appeals)).frame
+    history, moment = snapshot.review_history, snapshot.moment
+    return {"open_appeals": open_appeals(appeals, snapshot.decisions, history, as_of=moment)}
 
 
 def training_parts(
@@ -213,7 +236,9 @@ def training_parts(
         minimum=config.report.min_group,
     )
     alone = needs["site"].isin(one_reviewer_sites(snapshot)).to_numpy(bool)
-    mixups = find_label_mixups(snapshot, minimum=config.report.min_group)
+    mixups = find_label_mixups(
+        snapshot, minimum=config.report.min_group, model=_correct_policies(config, snapshot)
+    )
     return {"training_needs": needs[~alone].reset_index(drop=True), "label_mixups": mixups}
 
 

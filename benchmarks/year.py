@@ -1,8 +1,8 @@
 """A year dry: what stays wrong after 52 weeks with errdetect, with margin order, and with random order.
 
-    python benchmarks/year.py [--seed 21] [--a-week 300] [--minutes 0.1] [--weeks 52]
+    python benchmarks/year.py [--seed 21] [--a-week 500] [--minutes 0.1] [--weeks 52]
 
-A simulated marketplace (drifting level, a changed policy) is known for 36 weeks. Then, week by week: a policy that
+A simulated marketplace (drifting level, a changed policy) is known for 40 weeks. Then, week by week: a policy that
 is new to the log begins, a bad release of the text model removes harmless items, and one review site fails. Every
 way gets the same minutes of review a week, the same audit, appeals and golden items, and reviewers who err alike.
 errdetect scores, queues, takes reviews in, plans reversals, monitors, retrains (every eight weeks, or after an
@@ -30,7 +30,7 @@ from errdetect.findings.conditions import finding_mask
 from errdetect.simulation.marketplace import simulate, write_marketplace
 from errdetect.simulation.worlds import WorldSettings
 
-HISTORY = 36  # weeks before the year
+HISTORY = 40  # weeks before the year
 NEW_POLICY, NEW_FROM = "unsafe_products", 26
 RELEASE, RELEASE_FROM, WITHDRAWN, RELEASE_SHARE = "4.0.0", 18, 12, 0.06
 FAILING, FAILS_FROM = "gorse", 32
@@ -421,7 +421,7 @@ def harm(way: Way) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--seed", type=int, default=21)
-    parser.add_argument("--a-week", type=int, default=300)
+    parser.add_argument("--a-week", type=int, default=500)
     parser.add_argument("--minutes", type=float, default=0.1)
     parser.add_argument("--weeks", type=int, default=52)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results/year.md")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errdetect.queue.allocation import AccountLimit, Floor, OpenReviews
+from errdetect.queue.allocation import Floor, OpenReviews
 from errdetect.queue.grouped_selection import (
     GroupedReviews,
     leading_reviews,
@@ -18,49 +18,40 @@ from errdetect.queue.reviewer_pools import PoolClasses
 from errdetect.queue.selection import ReviewCandidates, select_reviews
 
 
-def leading(value, kinds, capacity, minutes, limit):
+def leading(value, kinds, capacity, minutes):
     """The rows that a cluster would send: the best of each kind."""
     frame = pd.DataFrame({"value": -value, "kind": kinds, "minutes": minutes})
     frame["row"] = np.arange(len(value))
-    if limit is not None:
-        frame["account"] = limit.account
-        same = frame.sort_values(["value", "row"]).groupby(["kind", "minutes", "account"])
-        frame = frame[(same.cumcount() < limit.cap).reindex(frame.index) | (frame["account"] < 0)]
     place = frame.sort_values(["value", "row"]).groupby(["kind", "minutes"]).cumcount()
-    cap = None if limit is None else limit.cap
-    most = frame["minutes"].map({m: leading_reviews(m, capacity, cap) for m in set(minutes)})
-    return np.flatnonzero(
-        (place.reindex(frame.index) < most).reindex(range(len(value)), fill_value=False)
-    )
+    most = frame["minutes"].map({m: leading_reviews(m, capacity) for m in set(minutes)})
+    return np.flatnonzero(place.reindex(frame.index) < most)
 
 
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, 10**6), st.integers(1, 3_000), st.sampled_from([0.2, 0.7, "auto"]),
-    st.booleans(), st.booleans(),
+    st.booleans(),
 )  # fmt: skip
-def test_the_same_choice_from_leading_reviews_and_sums(seed, n, share, limited, floored):
+def test_the_same_choice_from_leading_reviews_and_sums(seed, n, share, floored):
     rng = np.random.default_rng(seed)
     p = rng.beta(0.4, 4, n)
     value = np.round(p * rng.gamma(1, 2, n), rng.integers(1, 9))
     of, can = rng.integers(0, 3, n), np.array([[True, False], [False, True], [False, False]])
     minutes = rng.choice([1.0, 1.5, 4.0], n)
     capacity = np.array([rng.integers(5, 60), rng.integers(5, 60)]).astype(float)
-    limit = AccountLimit(rng.integers(-1, 40, n), 2) if limited else None
     member = rng.random(n) < 0.2
     floors = (Floor(member, 15.0),) if floored else ()
     identity = random_keys(np.arange(n, dtype=np.uint64), "ids")
     x = ReviewCandidates(
         value, np.ones(n, bool), p, minutes, PoolClasses(of, can), identity=identity
     )
-    one = select_reviews(x, capacity, explore_share=share, seed="5", floors=floors, limit=limit)
+    one = select_reviews(x, capacity, explore_share=share, seed="5", floors=floors)
 
     every = OpenReviews(value, minutes, of, can)
     groups, code = group_reviews(p, every, np.ones(n))
-    rows = leading(value, of * 2 + member * floored, capacity, minutes, limit)
+    rows = leading(value, of * 2 + member * floored, capacity, minutes)
     work = GroupedReviews(
         every.take(rows), code[rows], groups, tuple(Floor(f.member[rows], f.minutes) for f in floors),
-        None if limit is None else AccountLimit(limit.account[rows], 2),
     )  # fmt: skip
     arms = select_grouped(work, capacity, share)
     ranked = rows[arms.ranked.pool >= 0]

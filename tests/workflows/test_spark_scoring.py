@@ -170,7 +170,7 @@ def test_spark_gives_the_scores_and_the_queue_of_one_machine(
 def test_pools_caps_and_minimum_shares_on_spark(
     spark, market, trained, batch, tmp_path, competing, monkeypatch
 ):
-    """Pools that compete for decisions are drawn by one machine, with the same result."""
+    """Where pools compete or accounts are limited, one machine draws, with the same result."""
     assert trained is not None
     rows = pd.read_parquet(batch)
     policies = sorted(rows["policy_id"].unique())
@@ -182,7 +182,7 @@ def test_pools_caps_and_minimum_shares_on_spark(
     market_of = rows["market"].value_counts().index[-1]
     told = [
         f"queue.pools={json.dumps(pools)}", f"queue.minimum_shares={{market: {{{market_of}: 0.3}}}}",
-        "queue.account_cap=2", "queue.half_life_days=5", "queue.record=false",
+        f"queue.account_cap={2 if competing else 'null'}", "queue.half_life_days=5", "queue.record=false",
         f"ledger.url=sqlite:///{tmp_path}/none.db",
     ]  # fmt: skip
     config = load_config(market / "config.yaml", told)

@@ -1,7 +1,7 @@
 """Select reviews of a batch that no machine holds: from its most valuable reviews and its groups' sizes.
 
-The same choice, to the row, as `select_reviews`, where no class of decisions has several pools to choose from. What is
-needed of the others are sums: see `random_arm`.
+The same choice, to the row, as `select_reviews`, where no class of decisions has several pools to choose from and
+reviews per account are not limited. What is needed of the others are sums: see `random_arm`.
 """
 
 from dataclasses import dataclass, replace
@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from errdetect.queue.allocation import (
-    AccountLimit,
     Allocation,
     Floor,
     OpenReviews,
@@ -41,7 +40,7 @@ class GroupedReviews:
         Shape (m,), the group of each.
     groups
         From `group_reviews`, of all reviews.
-    floors, limit
+    floors
         As for `allocate_reviews`, of the leading reviews.
     """
 
@@ -49,7 +48,6 @@ class GroupedReviews:
     code: Ints
     groups: ReviewGroups
     floors: tuple[Floor, ...] = ()
-    limit: AccountLimit | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ class GroupedArms:
     ratio: float
 
 
-def leading_reviews(minutes: float, capacity: Floats, limit: int | None = None) -> int:
+def leading_reviews(minutes: float, capacity: Floats) -> int:
     """Return how many reviews of a class and duration the ranked part may look at, best first.
 
     Parameters
@@ -86,16 +84,13 @@ def leading_reviews(minutes: float, capacity: Floats, limit: int | None = None) 
         Their duration.
     capacity
         Shape (n_pools,), minutes of all pools.
-    limit
-        Maximum number of reviews per account: others of accounts at their maximum are passed over.
 
     Examples
     --------
     >>> leading_reviews(2.0, np.array([100.0, 50.0]))
     79
     """
-    reached = int(np.ceil(capacity.sum() / minutes)) + _SPARE
-    return reached if limit is None else reached * (1 + limit)
+    return int(np.ceil(capacity.sum() / minutes)) + _SPARE
 
 
 def select_grouped(
@@ -142,7 +137,7 @@ def _build_arms(work: GroupedReviews, capacity: Floats, share: float) -> Grouped
     explore = random_arm_minutes(kinds, capacity, share)
     part = float((capacity - explore).sum() / capacity.sum())
     floors = [Floor(floor.member, floor.minutes * part) for floor in work.floors]
-    ranked = allocate_reviews(work.leading, capacity - explore, floors=floors, limit=work.limit)
+    ranked = allocate_reviews(work.leading, capacity - explore, floors=floors)
     chosen = np.bincount(work.code[ranked.pool >= 0], minlength=len(groups.of))
     able = can[groups.of].any(axis=1)
     home = np.where(able, np.argmax(can, axis=1)[groups.of], -1)

@@ -16,7 +16,7 @@ import pyarrow as pa
 from errdetect.config import Config
 from errdetect.data.atomic_writing import stage_provenance
 from errdetect.ledger.run_records import ScoringRun
-from errdetect.queue.allocation import AccountLimit, Floor, OpenReviews
+from errdetect.queue.allocation import Floor, OpenReviews
 from errdetect.queue.grouped_selection import (
     GroupedArms,
     GroupedReviews,
@@ -232,11 +232,14 @@ def draw_on_spark(
     Returns
     -------
     SparkDraw or None
-        None where one machine has to draw: several pools compete for the same decisions, or the ledger has the draw.
+        None where one machine has to draw: several pools compete for the same decisions, reviews per account are
+        limited, or the ledger has the draw.
     """
     inputs, notes = _inputs(config, source, scored, snapshot, budget)
     can = inputs.staff.classes.can & (inputs.capacity > 0)
-    if (can.sum(axis=1) > 1).any() or len(inputs.floors) > _MOST_FLOORS:
+    # With a limit per account, which reviews are exchanged depends on many more than the leading ones.
+    limited = config.queue.account_cap is not None
+    if limited or (can.sum(axis=1) > 1).any() or len(inputs.floors) > _MOST_FLOORS:
         return None
     before = latest_scores(config, arms=WAITING)
     valued, account = _value(inputs, reviewed, waiting_reviews(before))
@@ -363,18 +366,14 @@ def _leading(
     from pyspark.sql import Window
     from pyspark.sql import functions as F  # noqa: N812
 
-    cap, codes = inputs.config.queue.account_cap, inputs.codes
-    most = [leading_reviews(m, inputs.capacity, cap) for m in codes["minutes"]]
+    codes = inputs.codes
+    most = [leading_reviews(m, inputs.capacity) for m in codes["minutes"]]
     best = [F.desc("worth"), F.asc(POSITION)]
     heads = valued.where(f"place >= 0 AND head = {POSITION}")
     heads = heads.withColumn("kind", F.shiftright("place", 32))
-    if cap is not None and "account_id" in inputs.scored.names:
-        same = Window.partitionBy("kind", "floors", "account_id").orderBy(*best)
-        heads = heads.withColumn("_nth", F.row_number().over(same))
-        heads = heads.where((F.col("_nth") <= cap) | F.col("account_id").isNull())
     own = Window.partitionBy("kind", "floors").orderBy(*best)
     heads = heads.withColumn("_rank", F.row_number().over(own)).where(F.col("_rank") <= max(most))
-    names = [POSITION, "worth", "place", "fine", "floors", "account_id", "identity", "_rank"]
+    names = [POSITION, "worth", "place", "fine", "floors", "identity", "_rank"]
     table = heads.select(*names).toArrow().sort_by(POSITION)
     kind = table["place"].to_numpy() >> 32
     table = table.filter(pa.array(table["_rank"].to_numpy() <= np.array(most)[kind]))
@@ -385,12 +384,8 @@ def _leading(
     floors = [
         Floor((bits >> i & 1).astype(bool), total) for i, (*_, total) in enumerate(inputs.floors)
     ]
-    limit = None
-    if cap is not None and "account_id" in inputs.scored.names:
-        account = pd.factorize(table["account_id"].to_pandas())[0].astype(np.int64)
-        limit = AccountLimit(account, cap)
     code = index.find(table["place"].to_numpy(), table["fine"].to_numpy())
-    return table, GroupedReviews(reviews, code, groups, tuple(floors), limit)
+    return table, GroupedReviews(reviews, code, groups, tuple(floors))
 
 
 def _draw(

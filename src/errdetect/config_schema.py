@@ -129,6 +129,9 @@ class StateSettings(ConfigSection):
 
     keep: bool = Field(True, description="false: read the whole log in every run")
     folder: PathText = "errdetect.state"
+    max_age_days: float = Field(
+        3.0, gt=0, description="age of the state from which a served model answers nothing"
+    )
 
 
 class LedgerSettings(ConfigSection):

@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,11 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.data.action_meanings import action_meanings, canonical_action
-from errdetect.errors import DataError, ModelError, error_message
+from errdetect.errors import ModelError, error_message
 from errdetect.features.feature_matrix import DERIVED_TEXT, SCORE_COLUMNS, Encoding
 from errdetect.features.text_models import MEASURE_COLUMNS, TEXT_COLUMNS, TextModel
-from errdetect.features.typed_columns import typed_columns
 from errdetect.model.bundle_files import PARTS_FILE, BundleFiles, checked_weight, write_parts
 from errdetect.model.calibration import Calibrator, calibrator_from_jsonable
 from errdetect.model.detector import Detector
@@ -33,11 +32,13 @@ from errdetect.model.policy_correction import (
 )
 from errdetect.model.surrogate import Surrogate
 
-__all__ = ["HeldOutScores", "ModelBundle", "ServedModel", "hash_ids", "load_bundle", "save_bundle"]
+__all__ = ["SERVING", "HeldOutScores", "ModelBundle", "hash_ids", "load_bundle", "save_bundle"]
 
 
 Floats = npt.NDArray[np.float64]
 
+#: The module that MLflow loads to serve a bundle.
+SERVING = "errdetect.workflows.serving"
 _FORMAT, _MANIFEST = 3, "bundle.json"
 _LINEAR: Mapping[str, type[AdditiveModel] | type[LinearMember]] = {
     "additive": AdditiveModel,
@@ -379,53 +380,6 @@ def _key_to_jsonable(key: object) -> str | int:
     return int(key) if isinstance(key, int | np.integer) else str(key)
 
 
-@dataclass(frozen=True)
-class ServedModel:
-    """A bundle behind MLflow's model interface."""
-
-    bundle: ModelBundle
-
-    def predict(self, decisions: pd.DataFrame) -> pd.DataFrame:
-        """Score decisions.
-
-        Parameters
-        ----------
-        decisions
-            Shape (n, any), with `action` and the columns that the model was trained on; missing
-            ones count as unknown.
-
-        Returns
-        -------
-        pandas.DataFrame
-            Column p_error, shape (n, 1).
-
-        Raises
-        ------
-        DataError
-            Where actions are missing, or one has no known meaning.
-        """
-        if "action" not in decisions:
-            do = "Provide each decision's action."
-            raise DataError(
-                error_message(
-                    "The decisions", "have the column 'action'", list(decisions.columns), do
-                )
-            )
-        meanings = action_meanings(self.bundle.about.get("actions", {}))
-        words = decisions["action"].astype("str").map(canonical_action)
-        unknown = decisions["action"][~words.isin(list(meanings)).to_numpy(bool)]
-        if len(unknown):
-            must = "be known actions, or mapped under data.actions when the model was trained"
-            got = f"{len(unknown)} others (first: {str(unknown.iloc[0])[:40]!r})"
-            raise DataError(error_message("The actions", must, got, "Map them and train again."))
-        enforced = (words.map(meanings) == "enforce").to_numpy(bool)
-        encoding = self.bundle.detector.encoding
-        decided = typed_columns(decisions, encoding.numeric_kinds, encoding.levels)[0]
-        decided = decided.assign(enforced=enforced)
-        p = self.bundle.probability(self.bundle.detector.features(decided), decided)
-        return pd.DataFrame({"p_error": p}, index=decisions.index)
-
-
-def _load_pyfunc(path: str) -> ServedModel:
-    """Load a bundle; MLflow requires this name."""
-    return ServedModel(load_bundle(Path(path)))
+def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> object:
+    """Serve a version that an earlier errdetect registered under this module's name."""
+    return import_module(SERVING)._load_pyfunc(path, model_config)

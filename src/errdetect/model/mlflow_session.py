@@ -22,15 +22,39 @@ from errdetect.errors import ModelError, error_message, escape_hidden
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-__all__ = ["DATABASE", "RUN_NAME", "open_mlflow", "refuse_damaged"]
+__all__ = [
+    "DATABASE",
+    "KIND",
+    "RUN_NAME",
+    "find_registry",
+    "mlflow_error",
+    "open_mlflow",
+    "refuse_damaged",
+]
 
 DATABASE = "mlflow.db"
 RUN_NAME = "train"
+KIND = "errdetect"  # a tag of every run of ours, whatever its name
 #: Seconds to wait for another training that records its model.
 _PATIENCE = 900.0
 _OURS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
 #: Characters that MLflow's database address gives a meaning of their own.
 _SPECIAL = frozenset("?#%")
+
+
+def find_registry(place: Path) -> Path | None:
+    """Return the registry's folder that a file or folder is in; None outside of any."""
+    found = (folder for folder in place.resolve().parents if (folder / DATABASE).is_file())
+    return next(found, None)
+
+
+def mlflow_error(text: str, code: str) -> Exception:
+    """Return MLflow's own exception: its server answers with the text, and no traceback."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import ErrorCode
+
+    error: Exception = MlflowException(text, error_code=ErrorCode.Value(code))
+    return error
 
 
 @contextmanager
@@ -179,6 +203,7 @@ def _create_database(folder: Path, mlflow: Any) -> None:
 def _close_dead_runs(client: "MlflowClient") -> None:
     """Close runs left as running: whoever trains holds the registry's lock, so they are dead."""
     experiments = [one.experiment_id for one in client.search_experiments()]
-    query = f"attributes.status = 'RUNNING' and attributes.run_name = '{RUN_NAME}'"
-    for run in client.search_runs(experiments, query) if experiments else []:
-        client.set_terminated(run.info.run_id, "KILLED")
+    for ours in (f"attributes.run_name = '{RUN_NAME}'", f"tags.{KIND} = '{RUN_NAME}'"):
+        query = f"attributes.status = 'RUNNING' and {ours}"
+        for run in client.search_runs(experiments, query) if experiments else []:
+            client.set_terminated(run.info.run_id, "KILLED")

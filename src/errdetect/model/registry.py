@@ -5,7 +5,6 @@ A registry is a folder: MLflow's database (SQLite) and its artifacts. Models are
 """
 
 import glob
-import hashlib
 import json
 import sqlite3
 from collections.abc import Mapping
@@ -20,8 +19,10 @@ import pandas as pd
 from errdetect.data.atomic_writing import csv_text
 from errdetect.data.output_folders import hold_temporary_folder
 from errdetect.errors import ModelError, error_message
-from errdetect.model.bundle import ModelBundle, load_bundle, save_bundle
-from errdetect.model.mlflow_session import RUN_NAME, open_mlflow, refuse_damaged
+from errdetect.model.bundle import SERVING, ModelBundle, load_bundle, save_bundle
+from errdetect.model.bundle_files import folder_digest
+from errdetect.model.mlflow_session import KIND, RUN_NAME, open_mlflow, refuse_damaged
+from errdetect.model.run_contents import RunContents
 from errdetect.version import __version__
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["CHALLENGER", "CHAMPION", "ChampionChange", "ModelRegistry"]
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-_LOADER = "errdetect.model.bundle"
 _FOLDER = "bundle"
 #: Plain SQL, as importing MLflow takes two seconds, too long to look up a version.
 _VERSIONS = "SELECT version, source FROM model_versions WHERE name = ?"
@@ -104,6 +104,7 @@ class ModelRegistry:
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
         tables: Mapping[str, pd.DataFrame],
+        contents: RunContents | None = None,
     ) -> str | None:
         """Log a training run, and register its model if it was accepted.
 
@@ -117,32 +118,43 @@ class ModelRegistry:
             Why an accepted model becomes the champion; None: it waits as challenger.
         params, metrics, tags, tables
             The run's data to log.
+        contents
+            What else the run holds.
 
         Returns
         -------
         str or None
             The model's version; None where it was not accepted.
         """
+        contents = contents or RunContents()
         with (
             open_mlflow(self.folder) as (mlflow, client),
             hold_temporary_folder() as temporary,
         ):
-            with mlflow.start_run(experiment_id=self._experiment_id(client), run_name=RUN_NAME):
+            with mlflow.start_run(
+                experiment_id=self._experiment_id(client),
+                run_name=contents.name,
+                tags={KIND: RUN_NAME},
+            ) as run:
                 mlflow.log_params(dict(params))
                 mlflow.log_metrics({k: float(v) for k, v in metrics.items() if v == v})
                 mlflow.set_tags({name: text[:_LONGEST] for name, text in tags.items()})
                 for table, frame in tables.items():
                     mlflow.log_text(csv_text(frame), f"tables/{table}.csv")
+                (temporary / "run").mkdir()
+                contents.log(mlflow, client, run.info.run_id, temporary / "run")
                 if not accept:
                     return None
-                place = Path(temporary) / _FOLDER
+                place = temporary / _FOLDER
                 place.mkdir()
                 save_bundle(bundle, place)
                 info = mlflow.pyfunc.log_model(
                     name="model",
-                    loader_module=_LOADER,
+                    loader_module=SERVING,
                     data_path=str(place),
                     pip_requirements=[f"errdetect=={__version__}"],
+                    model_config={"state": None, "max_age_days": None},
+                    **contents.model_options(),
                 )
             if not client.search_registered_models(f"name='{self.name}'"):
                 client.create_registered_model(self.name)
@@ -150,6 +162,7 @@ class ModelRegistry:
                 self.name,
                 source=info.model_uri,
                 run_id=info.run_id,
+                description=contents.description[:_LONGEST] or None,
                 tags={name: text[:_LONGEST] for name, text in tags.items()},
             )
             version = str(made.version)
@@ -331,14 +344,7 @@ class ModelRegistry:
     def _file_digest(self, model: str) -> str | None:
         """Digest the files of a model."""
         folder = self._bundle_folder(model)
-        if folder is None:
-            return None
-        digest = hashlib.sha256()
-        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-            digest.update(file.relative_to(folder).as_posix().encode() + b"\0")
-            with file.open("rb") as opened:
-                digest.update(hashlib.file_digest(opened, "sha256").digest())
-        return digest.hexdigest()
+        return None if folder is None else folder_digest(folder)
 
     @property
     def tracking_uri(self) -> str:

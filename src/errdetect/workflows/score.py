@@ -26,7 +26,6 @@ from errdetect.features.point_in_time_features import PointInTimeFeatures
 from errdetect.labels.intake_account import Intake
 from errdetect.ledger.run_records import ScoringRun
 from errdetect.model.bundle import ModelBundle
-from errdetect.model.registry import ModelRegistry
 from errdetect.schemas import (
     EXPLANATIONS,
     INTAKE,
@@ -38,6 +37,7 @@ from errdetect.schemas import (
 )
 from errdetect.snapshot import ReadSummary, Snapshot, empty_reviews
 from errdetect.spark.staging import staged_source
+from errdetect.workflows.champion import open_registry
 from errdetect.workflows.current_levels import CurrentLevels, follow_levels
 from errdetect.workflows.decision_explainer import Explainer, build_explainer, load_reason_templates
 from errdetect.workflows.load_data import Progress, check_losses, label_rules, load_reviews
@@ -53,6 +53,7 @@ from errdetect.workflows.queueing import (
 )
 from errdetect.workflows.run_description import ResultTables, describe_run
 from errdetect.workflows.score_batches import ScoringSource, score_batches, scoring_threads
+from errdetect.workflows.served_state import write_served_state
 from errdetect.workflows.shadow_scores import resolve_version, shadow_scores
 from errdetect.workflows.spark_scoring import SparkSource, check_spark_run, score_on_spark
 
@@ -168,7 +169,8 @@ def _score_in(
     load_reason_templates(config)
     refuse_own_inputs(config, folder=out, sources=(told["decisions"],))
     progress("loading the champion")
-    bundle, version = ModelRegistry(config.path(config.registry.path), config.registry.name).load()
+    registry = open_registry(config)
+    bundle, version = registry.load()
     also = None if told["also"] is None else resolve_version(config, told["also"])
     if are_empty(find_files(told["decisions"], mapping=config.data.mapping("decisions"))):
         return _score_nothing(config, told, out, version)
@@ -211,7 +213,12 @@ def _score_in(
         shadow = shadow_scores(config, source, snapshot, also, progress)
     extra = {"rejects": scored.rejects, "levels": current.levels, "shadow_scores": shadow}
     files = _write_files(out, origin, drawn.scores, queue, intake, extra)
+    served = []
+    digest = registry.digest(version)
+    if isinstance(source, ScoringSource) and digest is not None:
+        served = write_served_state(config, source, current, snapshot, (version, digest))
     notes = [
+        *served,
         *scored.notes,
         *current.notes,
         *source.notes(),

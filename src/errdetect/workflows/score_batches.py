@@ -110,9 +110,14 @@ class ScoringSource:
         self._stores = {name: FrameStore(folder / f"{name}.arrow") for name in self._paths}
         self._log_places: dict[str, set[str]] = {}
         self._state = state
+        self.known_until: pd.Timestamp | None = None
         self._log_rows = self._log_frames = self._slim_frames = 0
         if state is not None:
             self._stores["log"] = state.start(folder)
+        # The log's own slim columns are kept here only where `state` keeps none.
+        names = ("decisions",) if state is not None else tuple(self._paths)
+        self._slim = {n: FrameStore(folder / f"slim_{n}.arrow", compress=False) for n in names}
+        self._slim_places = {n: folder / f"slim_{n}.arrow" for n in names}
         self._walked = False
 
     def log(self) -> Iterator[pd.DataFrame]:
@@ -153,9 +158,26 @@ class ScoringSource:
 
     def keep_slim(self, slim: pd.DataFrame) -> None:
         """Keep the slim columns of one frame of `log`; frames come in order."""
-        if self._state is not None and self._slim_frames < self._log_frames:
+        name = "log" if self._slim_frames < self._log_frames else "decisions"
+        if name in self._slim:
+            self._slim[name].write(slim)
+        elif self._state is not None:
             self._state.add(slim)
         self._slim_frames += 1
+
+    def slim_files(self) -> list[tuple[Path, tuple[int, ...]]] | None:
+        """Return the files with the slim columns of `every`, each with its parts' rows.
+
+        None where those of the log could not be kept.
+        """
+        kept = None if self._state is None else self._state.current
+        if self._state is not None and kept is None and self._log_rows:
+            return None
+        found = [] if kept is None else [(kept.folder / p.places[1], p.keys) for p in kept.parts]
+        for name, store in self._slim.items():
+            store.close()
+            found += [(self._slim_places[name], store.sizes)] if len(store) else []
+        return found
 
     def keep(self) -> None:
         """Keep what was read of the log for the next run."""
@@ -260,6 +282,9 @@ class ScoringSource:
     def _note_reviewed(self, frame: pd.DataFrame) -> None:
         rows = self._reviewed.among(frame["decision_id"])
         self._rows.append(frame.loc[rows, ["decision_id", "decided_at", "policy_id", "enforced"]])
+        if len(frame):
+            latest = frame["decided_at"].max()
+            self.known_until = latest if self.known_until is None else max(latest, self.known_until)
 
     def _note(self, frame: pd.DataFrame) -> None:
         self._note_reviewed(frame)

@@ -12,10 +12,11 @@ import pytest
 from errdetect.config import load_config
 from errdetect.errors import ModelError
 from errdetect.model.registry import ModelRegistry
-from errdetect.workflows.champion import champion_on, open_registry
+from errdetect.workflows.champion import champion_on
 from errdetect.workflows.load_data import load_snapshot
 from errdetect.workflows.promote import promote
 from errdetect.workflows.result_summaries import summary_text
+from errdetect.workflows.run_description import open_registry
 from errdetect.workflows.score import score
 from errdetect.workflows.train import label_examples
 

@@ -39,7 +39,7 @@ Floats = npt.NDArray[np.float64]
 
 #: The module that MLflow loads to serve a bundle.
 SERVING = "errdetect.workflows.serving"
-_FORMAT, _MANIFEST = 3, "bundle.json"
+_FORMAT, _MANIFEST, _ABOUT = 3, "bundle.json", "about.json"
 _LINEAR: Mapping[str, type[AdditiveModel] | type[LinearMember]] = {
     "additive": AdditiveModel,
     "line": LinearMember,
@@ -204,12 +204,13 @@ def save_bundle(bundle: ModelBundle, folder: Path) -> None:
             for m in bundle.detector.members
         ],
         "calibrator": bundle.calibrator.to_jsonable(),
-        "about": dict(bundle.about),
         "relabelling": None if bundle.relabelling is None else bundle.relabelling.facts(),
         "held_out_from": None if bundle.held_out is None else bundle.held_out.start,
     }
-    text = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
-    (folder / _MANIFEST).write_text(text, encoding="utf-8")
+    # Apart, as it holds times and measured prices: equal trainings differ in nothing else.
+    for name, content in ((_MANIFEST, manifest), (_ABOUT, dict(bundle.about))):
+        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+        (folder / name).write_text(text, encoding="utf-8")
     for member in bundle.detector.members:
         if isinstance(member.model, AdditiveModel | LinearMember):
             place = folder / f"member_{member.name}.npz"
@@ -262,13 +263,12 @@ def load_bundle(folder: Path) -> ModelBundle:
     correction = _load_policy_correction(files, "relabelling", manifest.get("relabelling"))
     held_out = _load_held_out(files, manifest.get("held_out_from"))
     learnt_from = files.arrays("learnt_from.npy")["array"]
+    about = manifest["about"] if "about" in manifest else files.json(_ABOUT)
     with files.part(_MANIFEST):
         segment = _segment_from_jsonable(manifest["segment"])
         detector = Detector(encoding, text, segment, loaded, surrogate, doubt, manifest["floor"])
         calibrator = calibrator_from_jsonable(manifest["calibrator"])
-        bundle = ModelBundle(
-            detector, calibrator, learnt_from, dict(manifest["about"]), correction, held_out
-        )
+        bundle = ModelBundle(detector, calibrator, learnt_from, dict(about), correction, held_out)
         _try_out(bundle)
     return bundle
 

@@ -19,11 +19,10 @@ from errdetect.workflows.champion import (
     champion_on,
     gate_rules,
     model_facts,
-    open_registry,
     score_examples,
 )
 from errdetect.workflows.load_data import Progress, load_snapshot
-from errdetect.workflows.run_description import describe_step
+from errdetect.workflows.run_description import describe_step, open_registry
 from errdetect.workflows.train import label_examples
 
 __all__ = ["PromoteResult", "promote"]
@@ -190,7 +189,7 @@ def _compare(
 def _challenger(registry: ModelRegistry, version: str | None, before: str | None) -> str:
     target = version or registry.challenger_version()
     if target is None:
-        got = f"none of '{registry.name}' in '{registry.folder}'"
+        got = f"none of '{registry.name}' in '{registry.shown}'"
         do = "Run `errdetect train` with this config: a model that the gate validates waits as challenger."
         raise ModelError(error_message("The registry", "have a challenger", got, do))
     if target == before:
@@ -230,7 +229,7 @@ def _decided(
     assert made is not None
     name = f"{made:%Y%m%dT%H%M%S}-version-{change.version}-{answer.replace(' ', '-')}.json"
     place = registry.folder / "evidence" / name
-    place.parent.mkdir(exist_ok=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
     models = {v: _facts(registry, v) for v in (change.version, change.before) if v is not None}
     write_json(
         place,

@@ -27,7 +27,6 @@ from errdetect.findings.label_mixups import find_label_mixups
 from errdetect.labels.review_progress import draw_progress, weekly_reviews
 from errdetect.model.bundle import ModelBundle
 from errdetect.model.evaluation import MODEL
-from errdetect.model.registry import ModelRegistry
 from errdetect.queue.review_value import error_kinds, expected_harm
 from errdetect.queue.selection import RANKED, budget_count
 from errdetect.remediation.remediation_plan import direct_remedies
@@ -74,7 +73,7 @@ from errdetect.workflows.reviewer_quality import (
     one_reviewer_sites,
     reviewer_quality,
 )
-from errdetect.workflows.run_description import champion_version, describe_run
+from errdetect.workflows.run_description import champion_version, describe_run, open_registry
 
 __all__ = [
     "HALF",
@@ -492,7 +491,7 @@ def report(
     content |= said
     notes = [*loaded.notes, *notes]
     pictures: tuple[Picture, ...] = ()
-    registry = ModelRegistry(config.path(config.registry.path), config.registry.name)
+    registry = open_registry(config)
     try:
         bundle, version = registry.load()
     except ModelError as error:

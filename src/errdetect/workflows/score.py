@@ -37,7 +37,6 @@ from errdetect.schemas import (
 )
 from errdetect.snapshot import ReadSummary, Snapshot, empty_reviews
 from errdetect.spark.staging import staged_source
-from errdetect.workflows.champion import open_registry
 from errdetect.workflows.current_levels import CurrentLevels, follow_levels
 from errdetect.workflows.decision_explainer import Explainer, build_explainer, load_reason_templates
 from errdetect.workflows.load_data import Progress, check_losses, label_rules, load_reviews
@@ -51,7 +50,7 @@ from errdetect.workflows.queueing import (
     reviewer_capacity,
     value_reviews,
 )
-from errdetect.workflows.run_description import ResultTables, describe_run
+from errdetect.workflows.run_description import ResultTables, describe_run, open_registry
 from errdetect.workflows.score_batches import ScoringSource, score_batches, scoring_threads
 from errdetect.workflows.served_state import write_served_state
 from errdetect.workflows.shadow_scores import resolve_version, shadow_scores

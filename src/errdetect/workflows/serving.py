@@ -144,9 +144,10 @@ class ServedModel:
         out.loc[refused.index, "refused"] = refused.to_numpy(object)
         out["state_as_of"] = state.written_at.isoformat(timespec="seconds")
         out["state_age_hours"] = round(_age_hours(state), 2)
-        for name in ("p_error", "expected_harm"):
+        out = out.where(out.notna(), None)  # JSON has no NaN
+        for name in ("p_error", "expected_harm") if not len(refused) else ():
             out[name] = out[name].astype("float64")
-        return out.where(out.notna(), None).set_axis(asked.index)
+        return out.set_axis(asked.index)
 
     def _read(
         self, asked: pd.DataFrame, state: ServedState

@@ -7,9 +7,9 @@ from errdetect.errors import ModelError, error_message
 from errdetect.features.point_in_time_features import PointInTimeFeatures
 from errdetect.model.registry import CHALLENGER
 from errdetect.snapshot import Snapshot
-from errdetect.workflows.champion import open_registry
 from errdetect.workflows.current_levels import follow_levels
 from errdetect.workflows.load_data import Progress, free_threads
+from errdetect.workflows.run_description import open_registry
 from errdetect.workflows.score_batches import ScoringSource
 
 __all__ = ["resolve_version", "shadow_scores"]

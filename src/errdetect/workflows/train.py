@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.config import Config
+from errdetect.errors import mask_secrets
 from errdetect.features.feature_matrix import fit_reference_distribution
 from errdetect.features.point_in_time_features import add_point_in_time_features
 from errdetect.model.bundle import HeldOutScores, ModelBundle, hash_ids
@@ -37,9 +38,9 @@ from errdetect.queue.review_value import expected_harm
 from errdetect.schemas import ERROR, RELABELLED, UNKNOWN, WRONG_LABEL
 from errdetect.snapshot import Snapshot
 from errdetect.stats.log_odds import clipped_logit
-from errdetect.workflows.champion import champion_to_beat, gate_rules, open_registry
+from errdetect.workflows.champion import champion_to_beat, gate_rules
 from errdetect.workflows.load_data import Progress, free_threads, load_snapshot
-from errdetect.workflows.run_description import describe_run
+from errdetect.workflows.run_description import describe_run, open_registry
 from errdetect.workflows.training_run import register_run, state_from_registry
 
 __all__ = [
@@ -376,7 +377,7 @@ def train(
         segments,
         trained.counts,
         notes,
-        registry.tracking_uri,
+        mask_secrets(registry.tracking_uri),
     )
 
 

@@ -17,8 +17,7 @@ from errdetect.model.registry import ModelRegistry
 from errdetect.model.run_contents import LoggedData, RunContents, code_digest
 from errdetect.model.run_plots import run_plots
 from errdetect.model.training import TrainedModel
-from errdetect.workflows.champion import open_registry
-from errdetect.workflows.run_description import resolved_config
+from errdetect.workflows.run_description import open_registry, resolved_config
 
 __all__ = ["model_card", "register_run", "state_from_registry"]
 

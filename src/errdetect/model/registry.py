@@ -170,7 +170,7 @@ class ModelRegistry:
                     data_path=str(place),
                     pip_requirements=[f"errdetect=={__version__}"],
                     model_config={"state": None, "max_age_days": None},
-                    **contents.model_options(),
+                    **contents.model_options(mlflow),
                 )
             if not client.search_registered_models(f"name='{self.name}'"):
                 client.create_registered_model(self.name)

@@ -4,13 +4,10 @@ import sqlite3
 from collections.abc import Mapping
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from errdetect.data.output_folders import commit_stage, hold_stage
 from errdetect.model.mlflow_session import DATABASE, open_server
-
-if TYPE_CHECKING:
-    from mlflow.tracking import MlflowClient
 
 __all__ = ["download_model", "latest_gate", "read_versions", "relocate"]
 
@@ -50,7 +47,7 @@ def read_versions(
         return (sources, aliases, dict(model.tags)) if sources else None
 
 
-def _versions(client: "MlflowClient", name: str) -> list[Any]:
+def _versions(client: Any, name: str) -> list[Any]:
     found, token = [], None
     while True:
         page = client.search_model_versions(f"name = '{name}'", page_token=token)

@@ -7,13 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
-
-if TYPE_CHECKING:
-    from mlflow.models import ModelSignature
-    from mlflow.tracking import MlflowClient
 
 __all__ = ["LoggedData", "RunContents", "code_digest", "model_signature"]
 
@@ -69,7 +65,7 @@ class RunContents:
     trials: pd.DataFrame = field(default_factory=pd.DataFrame)
     example: Mapping[str, Any] | None = None
 
-    def log(self, mlflow: Any, client: "MlflowClient", run_id: str, folder: Path) -> None:
+    def log(self, mlflow: Any, client: Any, run_id: str, folder: Path) -> None:
         """Log files, data and trials with a run; `folder` is empty and for its own use."""
         for name, content in self.files.items():
             place = folder / name
@@ -82,12 +78,12 @@ class RunContents:
         for number, trial in enumerate(self.trials.to_dict("records")):
             _log_trial(mlflow, client, run_id, number, {str(k): v for k, v in trial.items()})
 
-    def model_options(self) -> dict[str, Any]:
+    def model_options(self, mlflow: Any) -> dict[str, Any]:
         """Return signature and example, for MLflow's `log_model`."""
         if self.example is None:
             return {}
         row = pd.DataFrame([dict(self.example)])
-        return {"signature": model_signature(list(self.example)), "input_example": row}
+        return {"signature": model_signature(mlflow, list(self.example)), "input_example": row}
 
 
 def _dataset_input(mlflow: Any, data: LoggedData) -> Any:
@@ -100,7 +96,7 @@ def _dataset_input(mlflow: Any, data: LoggedData) -> Any:
 
 
 def _log_trial(
-    mlflow: Any, client: "MlflowClient", parent: str, number: int, trial: Mapping[str, Any]
+    mlflow: Any, client: Any, parent: str, number: int, trial: Mapping[str, Any]
 ) -> None:
     """Log one setting that tuning tried as a run below the training's."""
     entities, now = mlflow.entities, int(time.time() * 1000)
@@ -125,19 +121,19 @@ def _log_trial(
     client.set_terminated(run.info.run_id)
 
 
-def model_signature(columns: Sequence[str]) -> "ModelSignature":
+def model_signature(mlflow: Any, columns: Sequence[str]) -> Any:
     """Return MLflow's signature: a log's columns, each optional and of any type, and the answers.
 
     What a decision lacks counts as missing, or refuses it; so the model itself decides on types.
     """
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
-    from mlflow.types.schema import AnyType
-
-    return ModelSignature(
-        Schema([ColSpec(AnyType(), name, required=False) for name in columns]),
-        Schema([ColSpec(kind, name, required=False) for name, kind in _ANSWERS.items()]),
-        ParamSchema([ParamSpec("reasons", "boolean", True)]),
+    types = mlflow.types
+    anything = types.schema.AnyType()
+    return mlflow.models.ModelSignature(
+        types.Schema([types.ColSpec(anything, name, required=False) for name in columns]),
+        types.Schema(
+            [types.ColSpec(kind, name, required=False) for name, kind in _ANSWERS.items()]
+        ),
+        types.ParamSchema([types.ParamSpec("reasons", "boolean", True)]),
     )
 
 

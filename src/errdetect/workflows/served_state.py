@@ -185,7 +185,7 @@ def _write_reviews(reviews: pd.DataFrame, path: Path) -> list[int]:
 
 
 def served_stamp(folder: Path) -> tuple[int, int] | None:
-    """Return what changes whenever a run writes the state anew; None where there is none.
+    """Return what changes whenever a run writes another state; None where there is none.
 
     Examples
     --------

@@ -60,7 +60,7 @@ class ServedModel:
     _held: tuple[tuple[int, int] | None, ServedState] | None = None
 
     def state(self) -> ServedState:
-        """Return the state; read anew where a scoring run has written another.
+        """Return the state; read again where a scoring run has written another.
 
         Raises
         ------

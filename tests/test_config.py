@@ -1,4 +1,5 @@
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,16 @@ def test_the_annotated_config_states_the_true_defaults(repo):
     assert _keys(stated) == _keys(default.model_dump(exclude={"base"}))
     for section in set(stated) - {"version", "data"}:
         assert getattr(config, section) == getattr(default, section), section
+
+
+def test_the_annotated_config_is_generated(repo):
+    text = (repo / "configs/base.yaml").read_text(encoding="utf-8")
+    tool = runpy.run_path(str(repo / "tools/make_config.py"))
+    assert tool["make"](text) == text, "run python tools/make_config.py"
+    stale = text.replace("trials: 12 ", "trials: 13 ").replace("  max_age_days", "  no_such_key")
+    made = yaml.safe_load(tool["make"](stale))
+    assert (made["train"]["trials"], made["state"]["max_age_days"]) == (12, 3.0)
+    assert "no_such_key" not in made["state"]
 
 
 def test_a_preset_changes_defaults_only(write):

@@ -54,7 +54,7 @@ def server(tmp_path_factory):
     with (home / "log").open("w") as log:
         running = subprocess.Popen(
             command,
-            env={**os.environ, "PATH": path},
+            env={**os.environ, "PATH": path, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
             stdout=log,
             stderr=log,
             start_new_session=True,

@@ -73,6 +73,8 @@ def test_a_better_challenger_becomes_champion_and_everything_is_noted(place, mar
     assert "On the same" in said
     assert "Version 2: " in said
     assert " microseconds" in said
+    assert "seconds per million decisions" in said
+    assert "calibration error" in said
     assert "Version 3 is now the champion, after version 2" in said
     evidence = json.loads(result.evidence.read_text(encoding="utf-8"))
     assert evidence["change"]["by"] == "Ana"

@@ -70,6 +70,7 @@ class PromoteResult:
                 f"  {r['at']}  version {r['version']}, by {r['by']}: {r['why']}" for r in rows
             ]
         lines = _side_by_side(self.comparison, self.version, self.before)
+        lines += _prices(self.models, self.version, self.before) if lines else []
         lines += [_facts_text(version, facts) for version, facts in self.models.items()]
         if self.answer == "refused":
             lines.append(f"Refused: {self.why}. The champion is still {now}.")
@@ -281,6 +282,18 @@ def _facts_text(version: str, facts: Mapping[str, Any]) -> str:
     cost = "price not measured" if price is None else f"{price:.0f} microseconds a decision"
     until = str(facts.get("decided_to", "unknown"))[:10]
     return f"Version {version}: {facts.get('labels', 0):,} labels until {until}, {cost}."
+
+
+def _prices(
+    models: Mapping[str, Mapping[str, Any]], version: str | None, before: str | None
+) -> list[str]:
+    """Return both versions' prices as a row below their comparison; none where one was not measured."""
+    price, other = (models.get(v or "", {}).get("price_microseconds") for v in (version, before))
+    if price is None or other is None:
+        return []
+    return [
+        f"  {'seconds per million decisions':30} {price:12.1f}  {other:12.1f}  {price - other:+.1f}"
+    ]
 
 
 def _side_by_side(table: pd.DataFrame, version: str | None, before: str | None) -> list[str]:

@@ -396,13 +396,17 @@ class BatchScorer:
             As `ScoredDecisions.frame`; how many of them the model was trained on; what the batch
             holds of the model's columns.
         """
+        counts = self.counts()
+        counts.add(full, self.bundle.input_columns, {})
+        learnt = int(self.bundle.in_sample(frame["decision_id"]).sum())
+        return self.answers(frame, full), learnt, counts
+
+    def answers(self, frame: pd.DataFrame, full: pd.DataFrame) -> pd.DataFrame:
+        """Score decisions, as `score` does, without counting what they hold."""
         bundle = self.bundle
         content = bundle.policy_content(frame)
         p = bundle.probability(bundle.detector.features(full, content), frame, self.threads)
-        counts = self.counts()
-        counts.add(full, bundle.input_columns, {})
-        learnt = int(bundle.in_sample(frame["decision_id"]).sum())
-        return self._rows(frame, p, content), learnt, counts
+        return self._rows(frame, p, content)
 
     def _rows(self, frame: pd.DataFrame, p: Floats, content: PolicyContent | None) -> pd.DataFrame:
         label = self.bundle.wrong_labels(frame, p, content)

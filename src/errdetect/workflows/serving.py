@@ -176,7 +176,7 @@ class ServedModel:
     def _score(self, frame: pd.DataFrame, state: ServedState, *, explain: bool) -> pd.DataFrame:
         bundle = replace(self.bundle, calibrator=state.calibrator)
         scorer = BatchScorer(bundle, state.policies, state.queue)
-        scored, _, _ = scorer.score(frame, state.past.add(frame))
+        scored = scorer.answers(frame, state.past.add(frame))
         out = scored[["p_error", "error_kind", "expected_harm", "suggested_policy_id"]]
         reasons = None
         if explain:

@@ -120,7 +120,7 @@ class ServedModel:
         except ErrdetectError as error:
             raise mlflow_error(str(error), "INVALID_PARAMETER_VALUE") from None
 
-    def _answer(self, asked: pd.DataFrame, state: ServedState, *, explain: bool) -> pd.DataFrame:
+    def _answer(self, asked: object, state: ServedState, *, explain: bool) -> pd.DataFrame:
         if not isinstance(asked, pd.DataFrame) or not 0 < len(asked) <= MOST_ROWS:
             got = (
                 f"{len(asked):,} rows" if isinstance(asked, pd.DataFrame) else type(asked).__name__

@@ -155,13 +155,13 @@ def _example(config: Config, decisions: pd.DataFrame) -> dict[str, Any] | None:
     derived = ("history_", "similar_")
     row = decisions.iloc[0]
     found: dict[str, Any] = {}
-    for name in decisions:
-        if name == "enforced" or str(name).startswith(derived):
+    for name in map(str, decisions):
+        if name == "enforced" or name.startswith(derived):
             continue
         value = row[name]
-        hidden = name in _NAMES or (isinstance(value, str) and str(name).endswith("hash"))
+        hidden = name in _NAMES or (isinstance(value, str) and name.endswith("hash"))
         plain = value.isoformat() if isinstance(value, pd.Timestamp) else value
-        found[users.get(str(name), str(name))] = "example" if hidden else _plain(plain)
+        found[users.get(name, name)] = "example" if hidden else _plain(plain)
     return found
 
 

@@ -5,6 +5,7 @@ stamp. Without that state, or with one that is too old or another model's, nothi
 """
 
 import json
+import logging
 import os
 import threading
 from collections.abc import Mapping
@@ -34,6 +35,17 @@ ANSWER = (
     "decision_id", "p_error", "error_kind", "expected_harm", "suggested_policy_id", "reasons",
     "model_version", "state_as_of", "state_age_hours", "refused",
 )  # fmt: skip
+#: What a content that nobody thought of may raise: its traceback belongs into the log, not into an answer.
+_UNFORESEEN = (
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    ValueError,
+    RecursionError,
+    MemoryError,
+    OSError,
+)
+_LOG = logging.getLogger(__name__)
 #: Decisions of one request.
 MOST_ROWS = 100_000
 
@@ -119,6 +131,10 @@ class ServedModel:
             return self._answer(decisions, state, explain=explain)
         except ErrdetectError as error:
             raise mlflow_error(str(error), "INVALID_PARAMETER_VALUE") from None
+        except _UNFORESEEN as error:
+            _LOG.exception("a request could not be answered")
+            text = f"The request could not be answered ({type(error).__name__}); the server's log says more."
+            raise mlflow_error(text, "INTERNAL_ERROR") from None
 
     def _answer(self, asked: object, state: ServedState, *, explain: bool) -> pd.DataFrame:
         if not isinstance(asked, pd.DataFrame) or not 0 < len(asked) <= MOST_ROWS:
@@ -170,6 +186,10 @@ class ServedModel:
         if len(rest) > len(frame):  # copies of rows above are left out
             repeated = read_levels(asked["decision_id"]).iloc[rest].duplicated().to_numpy(bool)
             rest = rest[~repeated]
+        if len(rest) != len(frame):
+            do = "Send each decision once."
+            got = "some that are equal once they are read"
+            raise DataError(error_message("The request's decision_id", "be distinct", got, do))
         typed = typed_columns(frame, encoding.numeric_kinds, encoding.levels)[0]
         return typed.set_axis(rest), refused
 

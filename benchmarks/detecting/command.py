@@ -16,7 +16,7 @@ import pandas as pd
 from .figures import Cell, measure, table_rows
 from .ours import CEILING, ERRDETECT
 from .peers import NEED_FEATURES, SAME_FOR_ALL_REVIEWS, Effort
-from .problems import Source, find_folders, simulated, variants, with_unseen_groups
+from .problems import WORLDS, Source, find_folders, simulated, variants, with_unseen_groups
 from .report import markdown
 from .store import Store
 from .work import METHODS, Outcome, Shape, make_features, run_method, shape_of
@@ -42,18 +42,23 @@ def find_sources(options: argparse.Namespace, place: Path) -> list[Source]:
     rows = QUICK_ROWS if options.quick else None
     folders = {folder.name: folder for folder in find_folders(options.data)}
     wanted = options.sets or [*dict.fromkeys([*USUAL, *folders]), SIMULATOR]
-    sources = []
+    sources, worlds = [], []  # no groups are held out of the other worlds
     for name in wanted:
         if name == SIMULATOR:
             for seed in options.seeds:
                 folder = simulated(seed, place, rows)
                 sources.append(Source(folder.name, folder, "reviews"))
+            for world in filter(None, WORLDS):
+                folder = simulated(options.seeds[0], place, rows, world)
+                worlds.append(Source(folder.name, folder, "reviews"))
         elif name in folders:
             sources += [Source(name, folders[name], v, rows) for v in variants(folders[name])]
         else:
             tell(f"{name}: skipped, there is no such set in {options.data}")
     unseen = [again for source in sources for again in with_unseen_groups(source)]
-    return {"no": sources, "only": unseen, "also": [*sources, *unseen]}[options.unseen]
+    return {"no": [*sources, *worlds], "only": unseen, "also": [*sources, *worlds, *unseen]}[
+        options.unseen
+    ]
 
 
 def plan(

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from errdetect.simulation.marketplace import simulate, write_marketplace
+from errdetect.simulation.worlds import WorldSettings
 
 __all__ = [
-    "GROUP_COLUMNS", "VARIANTS", "Problem", "Source", "find_folders", "load_problem", "simulated", "variants",
+    "GROUP_COLUMNS", "VARIANTS", "WORLDS", "Problem", "Source", "find_folders", "load_problem", "simulated", "variants",
     "with_unseen_groups",
 ]  # fmt: skip
 
@@ -24,6 +25,13 @@ UNSEEN = 0.25  # of the decisions, in the groups that are held out
 UNSEEN_ROWS = 60_000  # decisions, at most, of a set with groups held out: peers take long
 ALLOW = ("approve", "allow", "keep")
 SIMULATED = (60_000, 120)  # decisions and days, as in docs/simulator.md
+#: Simulated worlds: their settings, the share of decisions audited, and the part of the decisions used.
+WORLDS = {
+    "": (WorldSettings(), 0.06, 1.0),
+    "drift": (WorldSettings(level_drift=1.5), 0.06, 1.0),
+    "crowd": (WorldSettings(crowd=5), 1.0, 0.25),
+    "hard content": (WorldSettings(hard_content=4.0), 0.06, 1.0),
+}
 
 
 @dataclass(frozen=True)
@@ -96,11 +104,13 @@ def variants(folder: Path) -> list[str]:
     return [v for v in VARIANTS if (folder / f"{v}.parquet").is_file()]
 
 
-def simulated(seed: int, place: Path, rows: int | None) -> Path:
-    """Write one marketplace into a folder of its own."""
+def simulated(seed: int, place: Path, rows: int | None, world: str = "") -> Path:
+    """Write one marketplace of one of the `WORLDS` into a folder of its own."""
     n, days = SIMULATED
-    folder = place / f"simulator_{seed}"
-    write_marketplace(simulate(rows or n, days, seed), folder)
+    settings, share, part = WORLDS[world]
+    folder = place / (f"simulator_{seed}, {world}" if world else f"simulator_{seed}")
+    market = simulate(int((rows or n) * part), days, seed, audit_share=share, world=settings)
+    write_marketplace(market, folder)
     return folder
 
 

@@ -15,6 +15,7 @@ from errdetect.changes.diff_in_diff import (
 )
 from errdetect.changes.measured_effects import EFFECT_MEASURES, measure_effects
 from errdetect.changes.outcome_text import effect_sentence
+from errdetect.config_schema import EstimateSettings
 from errdetect.errors import DataError
 from errdetect.findings.conditions import drop_altered, parse_conditions, proposal_mask, scope_mask
 from errdetect.snapshot import Snapshot
@@ -76,6 +77,27 @@ def test_a_change_that_helps_is_seen_and_sized():
     assert row["n_untouched"] == 4
     assert row["trend"] == "alike"
     assert pd.isna(row["need_after"])
+
+
+def test_rates_of_few_reviews_are_not_shown():
+    """Each measure by the reviews that it rests on: of the enforced, or of the allowed, decisions."""
+    decisions, reviews = market(n=4_000, audited=0.1)
+    snapshot, least = Snapshot(decisions, reviews), 30
+    shown = measure_effects(snapshot, proposal(), settings=EstimateSettings(min_reviews=1))
+    found = measure_effects(snapshot, proposal(), settings=EstimateSettings(min_reviews=least))
+    own = decisions[decisions["decision_id"].isin(reviews["decision_id"])]
+    own = own[own["policy_id"] == "slice"]
+    late = own["decided_at"] >= CHANGE
+    counts = {"error_rate": own["enforced"].notna(), "wrongful_actions": own["enforced"],
+              "missed_violations": ~own["enforced"]}  # fmt: skip
+    n_hidden = 0
+    for measure, rows in counts.items():
+        for name, time in (("before", ~late), ("after", late)):
+            few = (rows & time).sum() < least
+            n_hidden += few
+            assert pd.isna(first(found, measure)[name]) == few
+            assert pd.notna(first(shown, measure)[name])
+    assert 0 < n_hidden < 6
 
 
 def test_a_common_trend_is_no_effect():

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from errdetect.data import output_folders
-from errdetect.data.atomic_writing import stage_outputs, write_text
+from errdetect.data.atomic_writing import stage_outputs, write_files, write_text
 from errdetect.data.output_folders import (
     hold_stage,
     hold_temporary_folder,
@@ -297,6 +297,52 @@ while True:
     commit("old")
 print(json.dumps(states))
 """
+
+
+FILES_KILLER = PAIR_KILLER.replace(
+    """    with stage_outputs(out, Provenance("x", "1", {"word": word}), {single: word}) as stage:
+        write_text(stage / "a.txt", word)
+""",
+    """    write_files({out / "a.txt": word.encode(), single: word.encode()}, [single])
+""",
+).replace("import stage_outputs, write_text", "import stage_outputs, write_files")
+FILES_KILLER = FILES_KILLER.replace(
+    'stage_outputs(out.parent / "other")', 'stage_outputs(out / "other")'
+)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_two_single_files_change_together(tmp_path):
+    names = [tmp_path / "a" / "out", tmp_path / "b" / "s.csv"]
+    command = [sys.executable, "-c", FILES_KILLER, *names]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=True)
+    states = json.loads(done.stdout)
+    assert len(states) > 10
+    assert {(one, other) for one, other, _ in states} == {("old", "old"), ("new", "new")}
+    assert [litter for *_, litter in states if litter] == []
+    assert names[1].stat().st_mode & 0o777 == 0o600
+
+
+def test_of_two_single_files_none_changes_where_one_cannot(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    write_files({one: b"old"})
+    two.mkdir()
+    with pytest.raises(DataError, match="two cannot be written: Is a directory"):
+        write_files({one: b"new", two: b"new"})
+    assert one.read_bytes() == b"old"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["one", "two"]
+
+
+def test_who_may_read_a_private_file(tmp_path):
+    place = tmp_path / "p"
+    write_files({place: b"1"}, [place])
+    assert place.stat().st_mode & 0o777 == 0o600
+    place.chmod(0o640)  # somebody lets the group read it
+    write_files({place: b"2"}, [place])
+    assert place.stat().st_mode & 0o777 == 0o640
+    place.chmod(0o644)  # an earlier version's
+    write_files({place: b"3"}, [place])
+    assert (place.stat().st_mode & 0o777, place.read_bytes()) == (0o600, b"3")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -22,6 +22,33 @@ def run(snapshot, harms=lambda policy: (1.0, 1.0)):
     return evaluate_thresholds(snapshot.decisions, judged, harms)
 
 
+@pytest.mark.parametrize("minimum", [10, 80])
+def test_no_two_thresholds_differ_by_few_reviews(log_of, reviewed, rng, minimum):
+    log = log_of(4_000, rng=rng, threshold=0.4)
+    violates = violating(log, rng, at=0.65)
+    snapshot = reviewed(log, violates != log["enforced"].to_numpy(), rng=rng)
+    known = read_decision_log(snapshot)
+    judged = read_audit_evidence(snapshot, known.policy, known.early)
+    table, moves, _ = evaluate_thresholds(
+        snapshot.decisions, judged, lambda _: (1.0, 1.0), minimum=minimum
+    )
+    free, _, _ = run(snapshot)
+    assert table["supported"].sum() < free["supported"].sum()
+    reviewed_log = snapshot.decisions.iloc[judged.position]
+    for _, rows in table.fillna({"market": "-"}).groupby(["policy_id", "moderator", "market"]):
+        market = rows["market"].iloc[0]
+        own = reviewed_log if market == "-" else reviewed_log[reviewed_log["market"] == market]
+        own = own[own["policy_id"] == rows["policy_id"].iloc[0]]
+        shown = rows[rows["wrongful"].notna()]
+        ends = np.sort([-np.inf, *shown["threshold"], np.inf])
+        between = np.histogram(own["score"], bins=ends)[0]
+        at_current = {float(rows.loc[rows["current"], "threshold"].iloc[0])}
+        inner = [n for n, low, high in zip(between, ends, ends[1:], strict=False)
+                 if not {low, high} & at_current]  # fmt: skip
+        assert all(n >= minimum for n in inner), (market, between)
+    assert all(move.n_reviews >= minimum for move in moves)
+
+
 def violating(log, rng, at=0.6):
     """Content violates the more probably the higher its score; even at `at`."""
     return rng.random(len(log)) < 1 / (1 + np.exp(-14 * (log["score"].to_numpy() - at)))

@@ -170,6 +170,22 @@ def test_reviewers_do_not_see_what_would_bend_their_judgement(queue):
     assert "account_id" not in data
 
 
+def test_nothing_of_machine_or_model_anchors_a_reviewer(queue):
+    """Every column gets a value that occurs nowhere else; none of the model's or the machine's is in a task."""
+    anchors = {*QUEUE.names, "value", "p_reverse", "chance", "score", "threshold"}
+    anchors -= {"decision_id", "policy_id", "pool", "run_id"}
+    marked = {name: f"mark-{name}-" for name in sorted(anchors - {"reasons"})}
+    frame = queue.assign(**marked, text="content", colour="red")
+    told = json.dumps(label_studio_tasks(frame))
+    assert "red" in told
+    assert not [name for name, mark in marked.items() if mark in told]
+    assert not [name for name in anchors if f'"{name}"' in told.replace('"predictions"', "")]
+    assert not [one["text"] for one in queue["reasons"].iloc[0] if one["text"] in told]
+    shown = json.dumps(label_studio_tasks(frame.assign(p_error=0.5), show_reasons=True))
+    assert '"score"' in shown
+    assert "mark-rank-" in shown
+
+
 def test_every_key_of_the_config_is_in_every_task(queue):
     config = ElementTree.fromstring(labelling_config(["spam"]))
     asked = {tag.get("value")[1:] for tag in config.iter("Text")}

@@ -61,6 +61,24 @@ def test_every_segment_is_measured_by_itself(held):
     assert rows.loc[("DE", "auroc"), "n_errors"] == y[inside].sum()
 
 
+def test_small_segments_show_neither_results_nor_counts_nor_what_reveals_them():
+    n = np.array([300, 200, 60, 6])
+    frame = pd.DataFrame({"market": np.repeat(["DE", "FR", "PL", None], n)})
+    frame["site"] = np.repeat(["a", "b", "c"], [400, 160, 6])
+    y = (np.arange(len(frame)) % 4 == 0).astype(float)
+    p = np.linspace(0, 1, len(frame))
+    examples = Examples(frame, y, y, np.ones(len(y)), np.ones(len(y)))
+    found = evaluate_segments(
+        HeldOut(examples, p, np.ones(len(y))), ["market", "site"],
+        Bootstrap(50, np.random.default_rng(0)), min_each=1, minimum=12,
+    )  # fmt: skip
+    rows = found[found["measure"] == "error_rate"].set_index("level")
+    hidden = rows["suppressed"] & rows["n_errors"].isna() & rows["value"].isna()
+    assert sorted(rows.index[hidden]) == ["PL", "b", "c"]
+    assert rows.loc[["DE", "FR", "a"], "n_errors"].tolist() == [75, 50, 100]
+    assert rows["n_errors"].iloc[0] == y.sum()
+
+
 def test_weights_stand_for_decisions(held):
     """A row of weight 3 measures as three rows do."""
     frame, y, p = held

@@ -133,6 +133,27 @@ def test_label_studio_and_back(config, queue, tmp_path):
     assert back.frame["decision_id"].tolist() == sent.drop(sent.index[3]).tolist()
 
 
+def test_both_files_are_new_or_neither(config, queue, tmp_path):
+    out, xml = tmp_path / "tasks.json", tmp_path / "labels" / "config.xml"
+    xml.mkdir(parents=True)
+    with pytest.raises(DataError, match=r"config\.xml cannot be written: Is a directory"):
+        export(config, "label-studio", out, queue=queue, label_config=xml)
+    assert not out.exists()
+    with pytest.raises(ConfigError, match="--label-config must differ from --out"):
+        export(config, "label-studio", out, queue=queue, label_config=out)
+    xml = xml / "it.xml"
+    export(config, "label-studio", out, queue=queue, label_config=xml)
+    assert out.stat().st_mode & 0o777 == 0o600
+    task = json.loads(out.read_text())[0]
+    assert not {"score", "threshold", "p_error", "reasons"} & set(task["data"])
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv", "jsonl"])
+def test_only_the_owner_may_read_a_queue(config, queue, tmp_path, form):
+    export(config, form, tmp_path / "q", queue=queue)
+    assert (tmp_path / "q").stat().st_mode & 0o777 == 0o600
+
+
 def test_a_database_table(config, queue, tmp_path):
     url = f"sqlite:///{tmp_path}/desk.db::review_queue"
     result = export(config, "database", url, queue=queue)

@@ -8,6 +8,7 @@ import pytest
 
 from errdetect.config import load_config
 from errdetect.workflows.estimate import estimate
+from errdetect.workflows.monitor import monitor
 from errdetect.workflows.report import report
 from errdetect.workflows.simulate import simulate
 
@@ -136,6 +137,29 @@ def test_the_transparency_draft_shows_no_more_than_the_estimates(written):
     assert len(hidden)
     assert Path(written / "dsa.csv").stat().st_size
     assert np.isin(rows.to_numpy(), hidden).any()
+
+
+def test_the_monitor_shows_nothing_of_few_answers(written, tmp_path):
+    def run(few):
+        settings = [
+            f"report.min_group={few}",
+            "monitor.min_reviews=5",
+            "monitor.reference_days=45",
+        ]
+        found = monitor(load_config(written / "config.yaml", settings), tmp_path / f"m{few}")
+        checks = found.checks[found.checks["check"] == "audited_error"].set_index("segment")
+        n = checks["note"].str.extract(r"^(\d+) answers")[0].astype(float)
+        return found.history, checks[n.notna()], n.dropna()
+
+    history, checks, n = run(1)
+    few = int(max(n.max(), history["n_reviews"].median()))
+    small = n.index[n < few]
+    assert checks.loc[small, "value"].notna().any()
+    months, hidden, _ = run(few)
+    assert hidden.reindex(small)[["value", "low", "high"]].isna().all(axis=None)
+    short = months["n_reviews"] < few
+    assert months.loc[short, ["estimate", "low", "high"]].isna().all(axis=None)
+    assert history.loc[short.to_numpy(bool), "estimate"].notna().any()
 
 
 def test_a_limit_of_one_hides_nothing_more(written, tmp_path):

@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import date, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from errdetect.data.output_folders import (
     follow_commit,
     hold_lock,
     hold_stage,
+    replace_files,
     sweep_litter,
     temporary_name,
 )
@@ -39,12 +40,14 @@ __all__ = [
     "ParquetSink",
     "csv_text",
     "escape_formula",
+    "parquet_bytes",
     "stage_outputs",
     "to_arrow",
     "to_arrow_array",
     "to_json_value",
     "unescape_formula",
     "write_csv",
+    "write_files",
     "write_json",
     "write_parquet",
     "write_text",
@@ -253,6 +256,58 @@ def write_parquet(
     arrow = arrow.replace_schema_metadata(_file_metadata(Path(path), provenance))
     with _atomic_path(Path(path)) as temporary:
         pq.write_table(arrow, temporary, **_OPTIONS)
+
+
+def parquet_bytes(
+    table: pd.DataFrame | pa.Table, schema: pa.Schema | None, provenance: Provenance | None
+) -> bytes:
+    """Return the content of the Parquet file that `write_parquet` writes outside of a stage."""
+    held = None if provenance is None else {PARQUET_KEY: provenance.to_json()}
+    out = io.BytesIO()
+    pq.write_table(to_arrow(table, schema).replace_schema_metadata(held), out, **_OPTIONS)
+    return out.getvalue()
+
+
+def write_files(contents: Mapping[Path, bytes], private: Collection[Path] = ()) -> None:
+    """Write single files that change together, all or none.
+
+    Parameters
+    ----------
+    contents
+        Bytes of each file; missing folders are created.
+    private
+        Those with personal data: only their owner may read them. Where a file was there that others could not
+        read either, its group keeps what it may do.
+
+    Raises
+    ------
+    DataError
+        If one of them cannot be written; then none is.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_files({Path(folder) / "a.txt": b"1", Path(folder) / "b.txt": b"2"})
+    ...     sorted(path.name for path in Path(folder).iterdir())
+    ['a.txt', 'b.txt']
+    """
+    for path in contents:
+        with _translate_write_errors(path):  # what is no path
+            pass
+    try:
+        replace_files(
+            {path.absolute(): content for path, content in contents.items()},
+            [path.absolute() for path in private],
+        )
+    except OSError as error:
+        blamed = Path(str(error.filename or "")).absolute()
+        names = sorted(
+            contents,
+            key=lambda one: (one.absolute() != blamed, one.absolute().parent != blamed.parent),
+        )
+        with _translate_write_errors(names[0]):
+            raise
 
 
 def write_text(path: str | Path, text: str) -> None:

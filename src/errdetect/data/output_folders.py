@@ -5,7 +5,7 @@ the finished folder takes the output folder's place: by a rename where that is m
 exchanging the two names where it is not (renameat2 of Linux). Entries of other origin go along as hard
 links. Where neither is possible (another system, a mount point, a database or the working directory
 inside), the hidden folder first gets a name that says it is complete, and then its entries are moved one
-by one; a process killed there is finished by the next one.
+by one; a process killed there is finished by the next one. Several single files go the same way.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,7 @@ __all__ = [
     "hold_lock",
     "hold_stage",
     "hold_temporary_folder",
+    "replace_files",
     "sweep_litter",
     "take_turns",
     "temporary_name",
@@ -300,55 +301,124 @@ def follow_commit(stage: FolderStage, texts: Mapping[Path, str]) -> Iterator[Non
     if not texts:
         yield
         return
-    notes = temporary_name(stage.path.parent)
+    folder = {
+        "out": os.path.relpath(stage.out, stage.path.parent),
+        "record": _digest(stage.path / _RECORD),
+    }
+    contents = {path: text.encode("utf-8") for path, text in texts.items()}
+    with _noted_files(stage.path.parent, contents, folder):
+        yield
+
+
+def replace_files(contents: Mapping[Path, bytes], private: Collection[Path] = ()) -> None:
+    """Replace single files, all or none: who is killed in between is finished by the next command there.
+
+    Parameters
+    ----------
+    contents
+        Bytes of each file, by its absolute path. A file that holds them already is left alone.
+    private
+        Those that only their owner may read.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be written; then none is.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     one, two = Path(folder) / "a.txt", Path(folder) / "b" / "c.txt"
+    ...     replace_files({one: b"1", two: b"2"}, private=[one])
+    ...     one.read_text(), two.read_text(), oct(one.stat().st_mode & 0o777)
+    ('1', '2', '0o600')
+    """
+    for path in contents:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep_litter(path.parent)
+    new = {p: held for p, held in contents.items() if p in private or not _holds(p, held)}
+    if not new:
+        return
+    home = next(iter(new)).parent
+    named = {"private": [number for number, path in enumerate(new) if path in private]}
+    with take_turns(home), _noted_files(home, new, named):
+        pass  # the note's name is the commit
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    return path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content
+
+
+@contextmanager
+def _noted_files(
+    home: Path, contents: Mapping[Path, bytes], named: Mapping[str, Any]
+) -> Iterator[None]:
+    """Lay files ready, note in a folder which they are, and replace them all after the block.
+
+    Once the note has its complete name, `sweep_litter` finishes what a dead process left.
+    """
+    notes = temporary_name(home)
     notes.mkdir(mode=0o700)
+    private = named.get("private", [])
     try:
         with hold_lock(notes), ExitStack() as held:
-            fresh = [held.enter_context(_fresh_file(path, texts[path])) for path in texts]
-            for number, text in enumerate(texts.values()):
-                (notes / str(number)).write_bytes(text.encode("utf-8"))
-            named = {
-                "out": os.path.relpath(stage.out, notes.parent),
-                "record": _digest(stage.path / _RECORD),
-                "files": [os.path.relpath(path, notes.parent) for path in texts],
-            }
-            (notes / _TARGET).write_text(json.dumps(named), encoding="utf-8")
+            fresh = [
+                held.enter_context(_fresh_file(path, content, private=number in private))
+                for number, (path, content) in enumerate(contents.items())
+            ]
+            for number, content in enumerate(contents.values()):
+                (notes / str(number)).write_bytes(content)
+            files = [os.path.relpath(path, notes.parent) for path in contents]
+            (notes / _TARGET).write_text(json.dumps({**named, "files": files}), encoding="utf-8")
             _flush(notes)
             notes = notes.rename(notes.with_suffix(_COMPLETE))
             yield
-            for temporary, path in zip(fresh, texts, strict=True):
+            for temporary, path in zip(fresh, contents, strict=True):
                 temporary.replace(path)
     finally:
         _remove(notes)
 
 
 @contextmanager
-def _fresh_file(path: Path, text: str) -> Iterator[Path]:
-    """Yield a new, locked file with a text next to a path; remove it if it is still there."""
+def _fresh_file(path: Path, content: bytes, *, private: bool = False) -> Iterator[Path]:
+    """Yield a new, locked file with a content next to a path; remove it if it is still there."""
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep_litter(path.parent)
     temporary = temporary_name(path.parent)
-    temporary.touch()
+    temporary.touch(mode=0o600 if private else 0o666)
     try:
         with hold_lock(temporary):
             with temporary.open("wb") as file:
-                file.write(text.encode("utf-8"))
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
+            if private:
+                _keep_group(path, temporary)
             yield temporary
     finally:
         temporary.unlink(missing_ok=True)
 
 
+def _keep_group(path: Path, temporary: Path) -> None:
+    """Let the group of a file that others cannot read go on reading it: somebody decided that."""
+    with contextlib.suppress(OSError):
+        held = path.stat()
+        if not held.st_mode & stat.S_IRWXO:
+            os.chown(temporary, -1, held.st_gid)
+            temporary.chmod(stat.S_IMODE(held.st_mode))
+
+
 def _finish_files(notes: Path, named: Mapping[str, Any]) -> None:
-    """Replace the single files of a dead process, if its folder is in place."""
-    if _digest(notes.parent / str(named["out"]) / _RECORD) != named["record"]:
+    """Replace the single files of a dead process, if the folder that they go with is in place."""
+    if "record" in named and _digest(notes.parent / str(named["out"]) / _RECORD) != named["record"]:
         return
     for number, name in enumerate(named["files"]):
         path = notes.parent / str(name)
-        with _fresh_file(path, (notes / str(number)).read_bytes().decode("utf-8")) as temporary:
+        private = number in named.get("private", [])
+        content = (notes / str(number)).read_bytes()
+        with _fresh_file(path, content, private=private) as temporary:
             temporary.replace(path)
 
 

@@ -7,7 +7,6 @@ or near-identical content: in-sample scores would be far too good.
 """
 
 import re
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +18,7 @@ import pandas as pd
 from scipy import sparse
 
 from errdetect.features.ngram_counts import BITS, View, clean_texts, count_ngrams, split_words
+from errdetect.features.text_fits import LinearFit, fit_all
 
 __all__ = [
     "MEASURE_COLUMNS",
@@ -133,10 +133,7 @@ I64 = npt.NDArray[np.int64]
 Rows = npt.NDArray[Any]
 
 _VIEWS: tuple[View, ...] = ("char", "word", "cased", "tagged")
-_ALONE = threading.Lock()  # the solver's random generator is global to the process
 _MIN_TEXTS = 2  # an n-gram of a single text does not generalise
-_SURE = 0.02  # a label this near to 0 or 1 need not count as both
-_LOGIT = 2.0  # scales the squared loss's range of -1 to 1 to that of log-odds
 
 
 @dataclass(frozen=True)
@@ -409,6 +406,7 @@ def fit_text_models(
     tags: Sequence[str] = (),
     recipes: Sequence[TextModelRecipe] = RECIPES,
     seed: int,
+    processes: int = 1,
 ) -> tuple[TextModel, Floats]:
     """Fit the text models, and score the training rows out of fold.
 
@@ -428,6 +426,8 @@ def fit_text_models(
         Some of `RECIPES`, in their order; the counts must include their views.
     seed
         Seed of the solver.
+    processes
+        How many may share the fits; results don't depend on it.
 
     Returns
     -------
@@ -446,21 +446,22 @@ def fit_text_models(
     for view in dict.fromkeys(recipe.view for recipe in recipes):
         columns[view], idf[view] = _select_ngrams(some.counts[view])
         X = tfidf_rows(some.counts[view][:, columns[view]], idf[view])
-        held: list[npt.NDArray[np.bool_]] = [fold == k for k in range(folds)]
-        held.append(np.zeros(len(rows), bool))  # the last fit uses all rows
-        fits = [
-            (recipe, side, out_of, j)
+        held = [*(fold == k for k in range(folds)), np.zeros(len(rows), bool)]  # none: on all rows
+        parts = [
+            (j, recipe, out_of, np.ones(len(rows), bool) if side is None else some.enforced == side)
             for j, recipe in enumerate(recipes)
             if recipe.view == view
             for side in ((False, True) if recipe.sides else (None,))
             for out_of in held
         ]
-        for recipe, side, out_of, j in fits:
-            learn = ~out_of if side is None else ~out_of & (some.enforced == side)
-            slope, start = _fit_recipe(X, np.flatnonzero(learn), y, w, recipe, seed)
+        fits = [
+            LinearFit(np.flatnonzero(mine & ~out_of), recipe.loss, recipe.strength, recipe.bayes)
+            for _, recipe, out_of, mine in parts
+        ]
+        found = fit_all(X, y, w, fits, seed=seed, processes=processes)
+        for (j, recipe, out_of, mine), (slope, start) in zip(parts, found, strict=True):
             if out_of.any():
-                mine = out_of if side is None else out_of & (some.enforced == side)
-                out[rows[mine], j] = X[np.flatnonzero(mine)] @ slope + start
+                out[rows[mine & out_of], j] = X[np.flatnonzero(mine & out_of)] @ slope + start
             elif out_of is held[-1]:
                 slopes.setdefault(recipe.name, []).append(slope.astype(np.float32))
                 intercepts.setdefault(recipe.name, []).append(start)
@@ -499,52 +500,3 @@ def tfidf_rows(counts: sparse.csr_matrix, idf: npt.NDArray[np.float32]) -> spars
     scale = (1 / np.where(norm > 0, norm, 1)).astype(np.float32)
     X.data *= np.repeat(scale, np.diff(X.indptr))
     return X
-
-
-def _fit_recipe(
-    X: sparse.csr_matrix, rows: I64, y: Floats, w: Floats, recipe: TextModelRecipe, seed: int
-) -> tuple[Floats, float]:
-    """Fit one model on some rows; where these have one class only, its smoothed log-odds."""
-    from sklearn.linear_model import LogisticRegression  # only fits need them
-    from sklearn.svm import LinearSVR
-
-    y, w = y[rows], w[rows]
-    y = np.where(y < _SURE, 0.0, np.where(y > 1 - _SURE, 1.0, y))
-    wrong = y >= 0.5
-    if len(rows) == 0 or wrong.all() or not wrong.any():
-        share = (float((w * y).sum()) + 0.5) / (float(w.sum()) + 1)
-        return np.zeros(X.shape[1]), float(np.log(share / (1 - share)))
-    some = X[rows]
-    if recipe.loss == "squared":
-        ridge = LinearSVR(
-            loss="squared_epsilon_insensitive", epsilon=0.0, C=recipe.strength, dual=True,
-            tol=1e-2, max_iter=200, random_state=seed,
-        )  # fmt: skip
-        with _ALONE:
-            ridge.fit(some, 2 * y - 1, sample_weight=w)
-        return _LOGIT * ridge.coef_, float(_LOGIT * ridge.intercept_[0])
-    ratio = _naive_bayes_ratio(some, y, w) if recipe.bayes else None
-    if ratio is not None:
-        some = some.copy()
-        some.data = some.data * ratio[some.indices]
-    yes, no = np.flatnonzero(y > 0), np.flatnonzero(y < 1)  # an uncertain label counts as both
-    both = np.concatenate([yes, no])
-    if len(both) > len(y):
-        some, label = some[both], np.repeat([1, 0], [len(yes), len(no)])
-        w = np.concatenate([(w * y)[yes], (w * (1 - y))[no]])
-    else:
-        label = (y > 0).astype(int)
-    model = LogisticRegression(
-        solver="liblinear", dual=True, tol=1e-2, C=recipe.strength, random_state=seed
-    )
-    with _ALONE:
-        model.fit(some, label, sample_weight=w)
-    slope = model.coef_[0] if ratio is None else model.coef_[0] * ratio
-    return slope, float(model.intercept_[0])
-
-
-def _naive_bayes_ratio(X: sparse.csr_matrix, y: Floats, w: Floats) -> npt.NDArray[np.float32]:
-    """Return each n-gram's naive Bayes log-ratio of violating to other content."""
-    bad, good = X.T @ (w * y) + 1, X.T @ (w * (1 - y)) + 1
-    ratio = np.log(bad / bad.sum()) - np.log(good / good.sum())
-    return np.asarray(ratio, dtype=np.float32)

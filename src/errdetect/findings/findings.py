@@ -86,6 +86,7 @@ def find_findings(
     leave_out: Sequence[str] = (),
     level: float = 0.05,
     p_error: npt.NDArray[np.float64] | None = None,
+    minimum: int = 1,
 ) -> Findings:
     """Find where policies err more than elsewhere, name the causes, and try other thresholds.
 
@@ -102,6 +103,8 @@ def find_findings(
         False discovery rate among the confirmed.
     p_error
         Cross-fitted P(error) of each decision, shape (n,): assists the confirmation of slices.
+    minimum
+        Reviewed decisions that the thresholds' figures, and the differences between them, must rest on.
 
     Returns
     -------
@@ -136,7 +139,7 @@ def find_findings(
     rows = _slice_rows(log, judged, tested, votes, policies)
     slices = _sorted_frame(rows, SLICES)
     rows += _account_rows(log, judged, policies, level)
-    moved, thresholds, left_out = _threshold_rows(log, judged, policies, level)
+    moved, thresholds, left_out = _threshold_rows(log, judged, policies, level, minimum)
     rows += moved
     notes = _limitation_notes(
         log, judged, left_out, has_bars={"score", "threshold"} <= set(decisions.columns)
@@ -223,7 +226,11 @@ def _account_rows(
 
 
 def _threshold_rows(
-    log: DecisionLog, judged: AuditEvidence, policies: Mapping[str, Policy], level: float
+    log: DecisionLog,
+    judged: AuditEvidence,
+    policies: Mapping[str, Policy],
+    level: float,
+    minimum: int,
 ) -> tuple[list[dict[str, Any]], pd.DataFrame, int]:
     """Try other thresholds; write those that were tested as rows."""
     harms = {
@@ -231,7 +238,7 @@ def _threshold_rows(
         for p in log.policy_ids
     }
     table, moves, left_out = evaluate_thresholds(
-        log.decisions, judged, harms.__getitem__, level=level
+        log.decisions, judged, harms.__getitem__, level=level, minimum=minimum
     )
     out = []
     for move in moves:

@@ -94,7 +94,12 @@ class _ThresholdGroup:
 
 
 def evaluate_thresholds(
-    decisions: pd.DataFrame, evidence: AuditEvidence, harms: Harms, *, level: float = 0.05
+    decisions: pd.DataFrame,
+    evidence: AuditEvidence,
+    harms: Harms,
+    *,
+    level: float = 0.05,
+    minimum: int = 1,
 ) -> tuple[pd.DataFrame, list[ThresholdChange], int]:
     """Estimate the effect of other thresholds, by policy, moderator and, where counts allow, market.
 
@@ -111,6 +116,8 @@ def evaluate_thresholds(
         policy_id -> harm of one wrongful action and of one missed violation.
     level
         False discovery rate among the confirmed, over all thresholds that the later half tests.
+    minimum
+        Reviewed decisions that every published figure must rest on, and every difference between two of them.
 
     Returns
     -------
@@ -122,16 +129,16 @@ def evaluate_thresholds(
     tables, chosen, left_out = [], [], 0
     for group in _threshold_groups(decisions, evidence, harms):
         errors = np.abs(group.violates - group.enforced[group.at])
-        if len(group.at) < _LEAST or errors.sum() < _LEAST_ERRORS:
+        if len(group.at) < max(_LEAST, minimum) or errors.sum() < _LEAST_ERRORS:
             left_out += group.names[2] is None
             continue
         groups.append(group)
-        supported, best = _choose_threshold(group)
+        supported, best = _choose_threshold(group, max(_LEAST_TURNED, minimum))
         tables.append(supported)
         chosen.append(best)
     moves = _confirm_thresholds(list(zip(groups, chosen, strict=True)), level)
     out = [
-        _threshold_table(group, supported, move)
+        _threshold_table(group, _distinct_thresholds(group, supported, move, minimum), move)
         for group, supported, move in zip(groups, tables, moves, strict=True)
     ]
     columns = [field.name for field in THRESHOLDS]
@@ -182,13 +189,15 @@ def _threshold_groups(
             )  # fmt: skip
 
 
-def _choose_threshold(group: _ThresholdGroup) -> tuple[dict[float, bool], float | None]:
+def _choose_threshold(
+    group: _ThresholdGroup, least_turned: int
+) -> tuple[dict[float, bool], float | None]:
     """Return which thresholds are supported, and the one to test, if any."""
     current = float(np.median(group.bar))
     bars = np.round(np.arange(_STEP, 1.0, _STEP), 2)
     bars = np.unique(np.append(bars[np.abs(bars - current) > 1e-9], current))
     supported = _supported_thresholds(group, bars, current)
-    best = _best_earlier(group, bars[supported & (bars != current)])
+    best = _best_earlier(group, bars[supported & (bars != current)], least_turned)
     return dict(zip(bars.tolist(), supported.tolist(), strict=True)), best
 
 
@@ -237,6 +246,29 @@ def _supported_thresholds(group: _ThresholdGroup, bars: Floats, current: float) 
                 break
             supported[i] = True
     return supported
+
+
+def _distinct_thresholds(
+    group: _ThresholdGroup,
+    supported: dict[float, bool],
+    move: ThresholdChange | None,
+    minimum: int,
+) -> dict[float, bool]:
+    """Support only thresholds with enough reviewed decisions between each two, and beyond the outermost.
+
+    The figures of two thresholds differ by the decisions between them: by those of few, they would tell
+    these decisions' verdicts. The current and the tested threshold are kept first.
+    """
+    scores = np.sort(group.score[group.at])
+    current = float(np.median(group.bar))
+    first = [current, *([] if move is None else [move.recommended])]
+    order = [*first, *sorted(set(supported) - set(first), key=lambda one: abs(one - current))]
+    kept = [-np.inf, np.inf]
+    for threshold in order:
+        near = min(abs(int(np.diff(np.searchsorted(scores, [threshold, one]))[0])) for one in kept)
+        if supported[threshold] and (near >= minimum or threshold == current):
+            kept.append(threshold)
+    return {one: one in kept for one in supported}
 
 
 def _weighted_share(
@@ -298,14 +330,14 @@ def _harm_saved(
     return total, total - down, total + up, n_judged
 
 
-def _best_earlier(group: _ThresholdGroup, thresholds: Floats) -> float | None:
+def _best_earlier(group: _ThresholdGroup, thresholds: Floats, least_turned: int) -> float | None:
     """Choose the threshold that saves most on the earlier part, if the later part can test it."""
     best: tuple[float, float] | None = None
     for threshold in thresholds.tolist():
         saved, low, _, n = _harm_saved(group, threshold, group.early)
-        if n >= _LEAST_TURNED and low > 0 and (best is None or saved > best[0]):
+        if n >= least_turned and low > 0 and (best is None or saved > best[0]):
             best = (saved, threshold)
-    if best is None or _harm_saved(group, best[1], ~group.early)[3] < _LEAST_TURNED:
+    if best is None or _harm_saved(group, best[1], ~group.early)[3] < least_turned:
         return None
     return best[1]
 

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from errdetect.data.atomic_writing import (
+    csv_text,
+    parquet_bytes,
     to_arrow,
     to_json_value,
-    write_csv,
-    write_parquet,
-    write_text,
+    write_files,
 )
 from errdetect.data.policy_catalogue import Policy
 from errdetect.data.provenance import Provenance
@@ -40,6 +40,7 @@ __all__ = [
     "join_decision_context",
     "label_studio_tasks",
     "labelling_config",
+    "queue_content",
     "read_queue",
     "write_queue",
 ]
@@ -67,6 +68,8 @@ _META = (
 _VALUES, _NEUTRAL = ("p_error", "expected_harm"), ("pool", "run_id")
 #: Earlier names of the queue's columns.
 _FORMER = ("value", "p_reverse", "chance")
+#: The machine's own view of a decision, which would anchor reviewers as the model's would.
+_MACHINE = ("score", "threshold")
 _ASKED = {
     UPHELD: "The decision is correct",
     OVERTURNED: "The action is wrong: the opposite action was correct",
@@ -86,7 +89,7 @@ def label_studio_tasks(
 
     A reviewer sees the content, the rule and the automated action. What the model thinks of the decision
     would anchor reviewers, so by default no part of a task holds it: neither P(error), its kind, the
-    value, the rank and the reasons, nor whether the decision was drawn at random.
+    value, the rank and the reasons, nor whether the decision was drawn at random, nor the machine's score.
 
     Parameters
     ----------
@@ -129,7 +132,8 @@ def _build_task(
         _WHY: _format_reasons(row.get("reasons")) if show_reasons else "",
     }
     shown = ("decision_id", "policy_id", "text", *FACTS, _WHY)
-    hidden = {*_META, *QUEUE.names, *_FORMER} - (set(_VALUES) if show_reasons else set())
+    hidden = {*_META, *QUEUE.names, *_FORMER}
+    hidden = hidden - set(_VALUES) if show_reasons else hidden | set(_MACHINE)
     further = [name for name in row if name not in {*shown, *hidden}]
     score = to_json_value(row.get("p_error"))
     version = to_json_value(row.get("model_version"))
@@ -323,14 +327,42 @@ def write_queue(
     provenance: Provenance | None = None,
     show_reasons: bool = False,
 ) -> None:
-    r"""Write a queue to a file, whole or not at all.
+    """Write a queue to a file that only its owner may read, whole or not at all.
+
+    Parameters
+    ----------
+    queue, form, policies, provenance, show_reasons
+        See `queue_content`.
+    path
+        The file.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be written.
+    ValueError
+        If `form` is unknown.
+    """
+    content = queue_content(
+        queue, form, policies=policies, provenance=provenance, show_reasons=show_reasons
+    )
+    write_files({Path(path): content}, private=[Path(path)])
+
+
+def queue_content(
+    queue: pd.DataFrame,
+    form: str,
+    *,
+    policies: Mapping[str, Policy] | None = None,
+    provenance: Provenance | None = None,
+    show_reasons: bool = False,
+) -> bytes:
+    r"""Return the content of the file that holds a queue.
 
     Parameters
     ----------
     queue
         From `join_decision_context`.
-    path
-        The file.
     form
         One of `FORMATS`. `csv` is safe in spreadsheets and holds the reasons as lines of text;
         `jsonl` is one object per line; `label-studio` is a list of tasks.
@@ -343,17 +375,12 @@ def write_queue(
 
     Raises
     ------
-    DataError
-        If the file cannot be written.
     ValueError
         If `form` is unknown.
 
     Examples
     --------
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "queue.csv"
-    >>> write_queue(pd.DataFrame({"decision_id": ["d1"], "text": ["=1+1"]}), path, "csv")
-    >>> path.read_bytes().decode()
+    >>> queue_content(pd.DataFrame({"decision_id": ["d1"], "text": ["=1+1"]}), "csv").decode()
     "decision_id,text\r\nd1,'=1+1\r\n"
     """
     if form == "parquet":
@@ -361,18 +388,19 @@ def write_queue(
         schema = schema_with_old_names("queue", known) or known
         table = to_arrow(add_old_columns(queue, "queue"), schema)
         further = [name for name in table.column_names if name not in schema.names]
-        write_parquet(table.select([*schema.names, *further]), path, provenance=provenance)
-    elif form == "csv":
-        write_csv(_flatten_reasons(add_old_columns(queue, "queue")), path)
+        return parquet_bytes(table.select([*schema.names, *further]), None, provenance)
+    if form == "csv":
+        text = csv_text(_flatten_reasons(add_old_columns(queue, "queue")))
     elif form == "jsonl":
         records = add_old_columns(queue, "queue").to_dict("records")
         rows = (json.dumps(to_json_value(row), ensure_ascii=False) for row in records)
-        write_text(path, "".join(f"{row}\n" for row in rows))
+        text = "".join(f"{row}\n" for row in rows)
     elif form == "label-studio":
         tasks = label_studio_tasks(queue, policies, show_reasons=show_reasons)
-        write_text(path, json.dumps(tasks, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+        text = json.dumps(tasks, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
     else:
         raise ValueError(f"unknown format {form!r}")
+    return text.encode("utf-8")
 
 
 def _flatten_reasons(queue: pd.DataFrame) -> pd.DataFrame:

@@ -21,6 +21,7 @@ from errdetect.stats.ranking_metrics import (
     calibration_error,
     recall_at,
 )
+from errdetect.stats.suppression import hidden_groups
 
 __all__ = [
     "EVERYTHING",
@@ -465,6 +466,7 @@ def evaluate_segments(
     *,
     budget: float = 0.1,
     min_each: int = MIN_EACH,
+    minimum: int = 1,
 ) -> pd.DataFrame:
     """Measure a ranking on all held-out decisions and within each value of some columns.
 
@@ -482,12 +484,16 @@ def evaluate_segments(
         Share of a segment's decisions that is reviewed, in (0, 1].
     min_each
         Errors, and correct decisions, below which a segment's results are suppressed.
+    minimum
+        Decisions below which a segment has neither results nor a count of errors, nor has the next smallest
+        segment that would reveal them.
 
     Returns
     -------
     pandas.DataFrame
         Columns as `SEGMENT_COLUMNS`: the column split by (`all` for the whole), its value, and for
-        each measure its value and interval, NaN where suppressed. Measures: `error_rate`, `auroc`
+        each measure its value and interval, NaN where suppressed (by `minimum`: n_errors is missing, too).
+        Measures: `error_rate`, `auroc`
         (see `auroc`; the one to compare segments by, as it does not rise with the error
         rate), `average_precision`, `recall_at_<percent>` (within the segment), and
         `calibration_gap` (mean P(error) minus the error rate: above 0 means overestimated). n and
@@ -509,10 +515,12 @@ def evaluate_segments(
     p, weight = held.p[order], held.weight[order]
     names = ["error_rate", "auroc", "average_precision", recall_name(budget), "calibration_gap"]
     rows: list[list[Any]] = []
-    for segment, level, inside in _list_segments(decisions, columns):
+    segments = _list_segments(decisions, columns)
+    hidden = _hidden_segments(segments, minimum)
+    for (segment, level, inside), hide in zip(segments, hidden, strict=True):
         ys, ps, ws = y[inside], p[inside], weight[inside]
         n, wrong = len(ys), int(ys.sum())
-        suppressed = min(wrong, n - wrong) < min_each
+        suppressed = hide or min(wrong, n - wrong) < min_each
         blank = np.full(len(names), np.nan)
         values, low, high = blank, blank, blank
         if not suppressed:
@@ -526,11 +534,34 @@ def evaluate_segments(
                 values[at], effective_size(ws[ys > 0]), effective_size(ws[ys <= 0])
             )
         rows += [
-            [segment, level, *row, n, wrong, suppressed]
+            [segment, level, *row, n, None if hide else wrong, suppressed]
             for row in zip(names, values, low, high, strict=True)
         ]
     table = pd.DataFrame(rows, columns=list(SEGMENT_COLUMNS))
-    return table.astype({"level": "str", "n": "int64", "n_errors": "int64", "suppressed": bool})
+    return table.astype({"level": "str", "n": "int64", "n_errors": "Int64", "suppressed": bool})
+
+
+def _hidden_segments(
+    segments: Sequence[tuple[str, str | None, npt.NDArray[np.bool_]]], minimum: int
+) -> list[bool]:
+    """Return which segments are too small to show, or would reveal those, by the shown total.
+
+    Rows without a value, or with a rare one, are a further segment of their column, never shown.
+    """
+    sizes = [int(inside.sum()) for _, _, inside in segments]
+    hidden = [0 < size < minimum for size in sizes]
+    for name in {segment for segment, level, _ in segments if level is not None}:
+        own = [
+            i
+            for i, (segment, level, _) in enumerate(segments)
+            if (segment, level is None) == (name, False)
+        ]
+        rest = len(segments[0][2]) - sum(sizes[i] for i in own)
+        n = np.array([*(sizes[i] for i in own), rest], dtype=np.int64)
+        marked = hidden_groups(n, minimum, [np.zeros(len(n), np.int64)])
+        for i, one in zip(own, marked[:-1], strict=True):
+            hidden[i] = bool(one)
+    return hidden
 
 
 def _segment_measures(y: Floats, p: Floats, budget: float) -> Callable[[Floats], Floats]:

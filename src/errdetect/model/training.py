@@ -320,11 +320,12 @@ def _fit_stages(
         later: Examples | None,
         some: LogSample | None,
         recipes: Sequence[TextModelRecipe] = RECIPES,
+        processes: int = max(1, options.threads // 2),
     ) -> tuple[PreparedExamples, PreparedExamples]:
         """Prepare examples, and later ones with the encoders fitted on the former."""
         prepared = prepare_examples(
             part, counted, leave_out=plan.leave_out, text=plan.text, seed=options.seed, log=some,
-            recipes=recipes,
+            recipes=recipes, processes=processes,
         )  # fmt: skip
         if later is None:
             return prepared, prepared
@@ -333,7 +334,7 @@ def _fit_stages(
 
     with ThreadPoolExecutor(1) as texts:  # sequential, for reproducible results
         progress(f"learning from {len(fit)} decisions, tuning on the {len(held)} after them")
-        first, later = texts.submit(prepare, fit, held, logs[0]).result()
+        first, later = prepare(fit, held, logs[0], processes=options.threads)
         weight = evaluation_weights(held)
         recipes = choose_text_recipes(first, later, weight, plan.objective, options)
         first, later = first.with_recipes(recipes), later.with_recipes(recipes)

@@ -187,6 +187,7 @@ def prepare_examples(
     seed: int,
     log: LogSample | None = None,
     recipes: Sequence[TextModelRecipe] = RECIPES,
+    processes: int = 1,
 ) -> PreparedExamples:
     """Fit the encoding, the text models and the segment rates, and build the training matrix.
 
@@ -204,6 +205,8 @@ def prepare_examples(
         Decisions, reviewed or not, for the surrogate model; None: no surrogate.
     recipes
         The text models to fit.
+    processes
+        How many may share the text models' fits.
     """
     decisions = examples.decisions
     late = [str(c) for c in decisions.columns if str(c).startswith(_HISTORY)]
@@ -218,7 +221,7 @@ def prepare_examples(
     if encoding.text:
         model, some = fit_text_models(
             counted.of(decisions), examples.p_violates, examples.weight, fold,
-            tags=counted.tags, recipes=recipes, seed=seed,
+            tags=counted.tags, recipes=recipes, seed=seed, processes=processes,
         )  # fmt: skip
         logits = spread_recipes(some, recipes)
     rate = np.empty(len(examples))

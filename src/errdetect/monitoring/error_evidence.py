@@ -49,6 +49,8 @@ class SegmentEvidence:
         First day with enough evidence; None without.
     changed
         About when the rate rose; None unless there is enough evidence.
+    n_watched
+        Answers that the evidence rests on.
     """
 
     segment: str
@@ -62,6 +64,7 @@ class SegmentEvidence:
     needed: float
     since: pd.Timestamp | None = None
     changed: pd.Timestamp | None = None
+    n_watched: int = 0
 
     @property
     def risen(self) -> bool:
@@ -178,7 +181,10 @@ def _follow(
         n_days=periods.n_days,
     )
     latest = float(found.e_value[-1]) if len(own) else float("nan")
-    result = replace(result, reference=reference, limit=limit, e_value=latest, needed=needed)
+    result = replace(
+        result, limit=limit, e_value=latest, needed=needed, n_watched=len(own),
+        reference=reference,
+    )  # fmt: skip
     return _Path(result, found.e_value, found.start)
 
 

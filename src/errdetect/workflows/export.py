@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from errdetect.config import Config
-from errdetect.data.atomic_writing import write_text
+from errdetect.data.atomic_writing import write_files
 from errdetect.data.database_tables import write_table
 from errdetect.data.policy_catalogue import Policy, read_policies
 from errdetect.data.rejected_rows import Rejections
@@ -19,8 +19,8 @@ from errdetect.integrations.queue_export import (
     FORMATS,
     join_decision_context,
     labelling_config,
+    queue_content,
     read_queue,
-    write_queue,
 )
 from errdetect.labels.intake_account import Intake, IntakeRow, decision_rows
 from errdetect.workflows.load_data import Progress
@@ -104,7 +104,7 @@ def export(
     decisions
         Source of the queued decisions' content; default: the config's decisions.
     label_config
-        Where to write the labelling config for Label Studio.
+        Where to write the labelling config for Label Studio; it changes together with `out`.
     progress
         Callback for progress messages.
 
@@ -113,7 +113,7 @@ def export(
     ErrdetectError
         Where the queue or the decisions cannot be read, or `out` cannot be written.
     """
-    _check_format(form, out)
+    _check_format(form, out, label_config)
     data = config.data
     file = None if form == DATABASE else out
     refuse_own_inputs(
@@ -133,6 +133,10 @@ def export(
     log.raise_if_too_many(config.data.max_rejected)
     intake = Intake((*decision_rows(log), *_queue_rows(rows, absent)))
     progress("writing")
+    written = None if label_config is None else Path(label_config)
+    files: dict[Path, bytes] = {}
+    if written is not None:
+        files[written] = _render_label_config(joined, policies).encode("utf-8")
     if form == DATABASE:
         _write_to_database(joined, str(out))
     else:
@@ -141,17 +145,15 @@ def export(
             n: None if x is None else shown_path(x) for n, x in given.items()
         }
         run = describe_step(config, "export", told, intake=intake.to_jsonable())
-        write_queue(joined, out, form, policies=policies, provenance=run,
-                    show_reasons=config.export.show_reasons)  # fmt: skip
-    written = None if label_config is None else Path(label_config)
-    if written is not None:
-        write_text(written, _render_label_config(joined, policies))
+        files[Path(out)] = queue_content(joined, form, policies=policies, provenance=run,
+                                         show_reasons=config.export.show_reasons)  # fmt: skip
+    write_files(files, private=[Path(out)])
     shown = source_label(str(out)) if form == DATABASE else str(out)
     notes = (*log.notes(), *_export_notes(config, joined))
     return ExportResult(form, len(joined), absent, shown, written, notes, intake)
 
 
-def _check_format(form: str, out: str | Path) -> None:
+def _check_format(form: str, out: str | Path, label_config: str | Path | None) -> None:
     known = (*FORMATS, DATABASE)
     if form not in known:
         do = "Choose one."
@@ -165,6 +167,10 @@ def _check_format(form: str, out: str | Path) -> None:
     if form != DATABASE and in_table:
         do = "Add --format database, or give a file."
         raise ConfigError([error_message("--out", "be a file", "a database's table", do)])
+    if label_config is not None and Path(label_config).absolute() == Path(out).absolute():
+        do = "Name another file with --label-config."
+        got = "the same file"
+        raise ConfigError([error_message("--label-config", "differ from --out", got, do)])
 
 
 def _open_queue(config: Config) -> pd.DataFrame:

@@ -132,7 +132,9 @@ def monitor(
     """
     refuse_own_inputs(config, folder=out)
     loaded = load_snapshot(config, progress=progress, need_reviews=True)
-    snapshot, settings = loaded.snapshot.automated.decided, config.monitor
+    snapshot = loaded.snapshot.automated.decided
+    few = max(config.monitor.min_reviews, config.report.min_group)
+    settings = config.monitor.model_copy(update={"min_reviews": few})
     progress("checking the audited error")
     stream = audit_stream(snapshot)
     periods = choose_periods(stream, snapshot.moment, settings)
@@ -142,7 +144,7 @@ def monitor(
         checks += [Check("audited_error", OVERALL, "unknown", note="no audit answer is known")]
     else:
         parts = _explain(snapshot, stream, periods, settings, config.train.seed)
-        checks += _error_checks(snapshot, stream, periods, settings)
+        checks += _error_checks(snapshot, stream, periods, settings, config.report.min_group)
         checks += _cause_checks(parts)
         progress("checking inputs, queue and reviewers")
         checks += _other_checks(config, snapshot, stream, periods)
@@ -202,9 +204,13 @@ def _explain(
 
 
 def _error_checks(
-    snapshot: Snapshot, stream: AuditStream, periods: Periods, settings: MonitorSettings
+    snapshot: Snapshot,
+    stream: AuditStream,
+    periods: Periods,
+    settings: MonitorSettings,
+    minimum: int,
 ) -> Iterator[Check]:
-    """Yield the audited error and its evidence, overall and by segment."""
+    """Yield the audited error and its evidence, overall and by segment; none that rests on few answers."""
     for found in audited_evidence(stream, periods, settings):
         unknown = np.isnan(found.e_value)
         status: Status = "unknown" if unknown else "alarm" if found.risen else "ok"
@@ -213,12 +219,14 @@ def _error_checks(
             note = "too few answers in the reference, or none since"
         if found.segment == OVERALL and stream.n_open:
             note += f"; {stream.n_open} flagged draws wait for an expert"
+        known = found.reference.n >= settings.min_reviews
         yield Check(
             "audited_error", found.segment, status, found.rate, found.low, found.high,
-            found.limit, found.reference.rate, note,
+            found.limit, found.reference.rate if known else _NAN, note,
         )  # fmt: skip
         yield Check(
-            "error_evidence", found.segment, status, found.e_value,
+            "error_evidence", found.segment, status,
+            found.e_value if found.n_watched >= minimum else _NAN,
             limit=_NAN if unknown else found.needed,
             note="e-value of a rise; its limit holds however often one looks",
         )  # fmt: skip

@@ -194,7 +194,10 @@ def _build_plan(
     progress("weighing reviews")
     model = snapshot.reviewer_model
     progress("planning")
-    plan = plan_remediation(snapshot, config.remediation, recorded=_recorded_actions(config))
+    rules, few = config.remediation, config.report.min_group
+    least = {"min_reviews": max(rules.look_alikes.min_reviews, few)}
+    rules = rules.model_copy(update={"look_alikes": rules.look_alikes.model_copy(update=least)})
+    plan = plan_remediation(snapshot, rules, recorded=_recorded_actions(config))
     measured = model is not None and model.basis != VOTES
     notes = (*loaded.notes, *_plan_notes(snapshot.decisions, measured=measured))
     intake = loaded.snapshot.intake

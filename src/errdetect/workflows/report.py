@@ -154,6 +154,7 @@ def find_error_slices(
         leave_out=tuple(config.features.leave_out),
         level=level,
         p_error=known,
+        minimum=config.report.min_group,
     )
 
 
@@ -547,6 +548,10 @@ _FIGURES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "slices": ("n_reviews", _OF_SLICES),
     "volumes": ("n_reviews", ("n_overturned",)),
     "review_work": ("n_reviews", ("median_days", "median_minutes")),
+    "targets": ("n_reviews", ("estimate", "low", "high")),
+    "reliability": ("n", ("observed", "low", "high")),
+    "reliability_by": ("n", ("observed", "low", "high")),
+    "segments": ("n", ("value", "low", "high")),
 }
 
 

@@ -156,7 +156,9 @@ def measured_effects(config: Config, snapshot: Snapshot) -> pd.DataFrame | None:
         accepted = _accepted_proposals(ledger, pd.Timestamp(now))
     if accepted.empty:
         return None
-    effects = measure_effects(snapshot, accepted, settings=config.estimate)
+    least = max(config.estimate.min_reviews, config.report.min_group)
+    settings = config.estimate.model_copy(update={"min_reviews": least})
+    effects = measure_effects(snapshot, accepted, settings=settings)
     words = [
         effect_sentence({str(k): v for k, v in row.items()}) for row in effects.to_dict("records")
     ]

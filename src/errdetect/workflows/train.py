@@ -108,7 +108,7 @@ def measure_segments(config: Config, snapshot: Snapshot, held: HeldOut) -> pd.Da
     Parameters
     ----------
     config
-        From `load_config`; `report.by` names the columns.
+        From `load_config`; `report.by` names the columns, `report.min_group` the smallest segment.
     snapshot
         All decisions and reviews.
     held
@@ -128,6 +128,7 @@ def measure_segments(config: Config, snapshot: Snapshot, held: HeldOut) -> pd.Da
         [*config.report.by, _VOICES],
         _bootstrap(config),
         budget=_BUDGET,
+        minimum=config.report.min_group,
     )
 
 

@@ -1,6 +1,7 @@
 """What a training's run holds, and that its config gives the same model again."""
 
 import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -86,9 +87,10 @@ def test_signature_and_example_show_the_log_s_columns_and_nobody_s_content(train
     columns = pd.read_parquet(market / "decisions.parquet").columns
     assert set(info.signature.inputs.input_names()) == set(columns)
     assert "p_error" in info.signature.outputs.input_names()
-    example = info.load_input_example() if hasattr(info, "load_input_example") else None
-    row = example if example is not None else mlflow.pyfunc.load_model(info.model_uri).input_example
-    assert (row[["decision_id", "account_id", "text"]] == "example").all().all()
+    held = json.loads((_model(open_registry(config), "1") / "input_example.json").read_text())
+    row = dict(zip(held["columns"], held["data"][0], strict=True))
+    assert {row[name] for name in ("decision_id", "item_id", "account_id", "text")} == {"example"}
+    assert row["policy_id"] in set(pd.read_parquet(market / "decisions.parquet")["policy_id"])
 
 
 def test_the_logged_config_on_the_same_data_gives_the_same_model_to_the_byte(
@@ -107,12 +109,17 @@ def test_the_logged_config_on_the_same_data_gives_the_same_model_to_the_byte(
     assert [name for name in one if one[name] != other[name] and name not in volatile] == []
 
 
-def _digests(registry, version):
+def _model(registry, version):
+    """The folder of a version."""
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(registry.tracking_uri, registry.tracking_uri)
     place = client.get_model_version_download_uri(registry.name, version)
-    folder = next(Path(place.removeprefix("file://")).rglob("bundle"))
+    return Path(place.removeprefix("file://"))
+
+
+def _digests(registry, version):
+    folder = next(_model(registry, version).rglob("bundle"))
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()}
 
 

@@ -224,7 +224,7 @@ def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> Se
     named = given.get("state") or os.environ.get("ERRDETECT_STATE")
     registry = find_registry(place)
     if named is None and registry is not None and "state" in bundle.about:
-        named = registry / str(bundle.about["state"])
+        named = os.path.normpath(registry / str(bundle.about["state"]))
     days = given.get("max_age_days") or os.environ.get("ERRDETECT_STATE_MAX_AGE_DAYS")
     model = ServedModel(
         bundle,

@@ -168,7 +168,7 @@ def test_two_trainings_at_once_both_get_a_version(trained, config, tmp_path):
         return registry.record(bundle, accept=True, contents=contents, **what)
 
     processes = [_recording(tmp_path, config) for _ in range(2)]
-    assert sorted(process.wait(240) for process in processes) == [0, 0]
+    assert sorted(process.wait(900) for process in processes) == [0, 0]
     registry = ModelRegistry(tmp_path / "models", "shop")
     assert registry.has("1")
     assert registry.has("2")

@@ -52,7 +52,8 @@ from errdetect.data.provenance import digest_file, read_run
 from errdetect.ledger.ledger import open_ledger
 
 REPO = Path(__file__).parents[1]
-PATIENCE = 120.0
+#: Seconds after which a command hangs; more where the machine is busy.
+PATIENCE = float(os.environ.get("FAULTS_PATIENCE", "120"))
 SETTINGS = "train: {trials: 0}\nevaluate: {bootstrap: 50}\n"
 SETTINGS += (
     "gate: {min_errors: 5, fresher_days: 0.01, margin: 0.5}\ndsa: {service: Shop, by: market}\n"

@@ -16,7 +16,7 @@ DAY = 86_400
 
 
 def made_up(n: int, rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Half a year of decisions on accounts of very unequal size; a tenth of them reviewed."""
+    """Half a year of decisions on accounts of very unequal size; three tenths of them reviewed."""
     start = pd.Timestamp("2026-01-01", tz="UTC")
     second = np.sort(rng.integers(0, 180 * DAY, n))
 
@@ -35,7 +35,7 @@ def made_up(n: int, rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFram
             "enforced": rng.random(n) < 0.3,
         }
     )
-    rows = rng.choice(n, n // 10, replace=False)
+    rows = rng.choice(n, 3 * n // 10, replace=False)
     later = second[rows] + rng.integers(3600, 20 * DAY, len(rows))
     reviews = pd.DataFrame(
         {

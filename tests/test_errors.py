@@ -31,8 +31,24 @@ def test_clear_exit_says_the_fault_and_its_status(capsys):
 
 
 def test_clear_exit_lets_bugs_through():
-    with pytest.raises(ZeroDivisionError), exit_on_error():
-        _ = 1 / 0
+    for bug in (ZeroDivisionError(), FileNotFoundError(2, "No such file", "x"), OSError("odd")):
+        with pytest.raises(type(bug)), exit_on_error():
+            raise bug
+    with pytest.raises(UnicodeEncodeError), exit_on_error():
+        "ü".encode("ascii")
+
+
+def test_what_the_system_refuses_and_what_is_no_text_is_one_sentence(capsys, tmp_path):
+    with pytest.raises(SystemExit) as exit_, exit_on_error():
+        (tmp_path / ("x" * 5_000)).stat()
+    told = capsys.readouterr().err
+    assert exit_.value.code == 2
+    assert "... cannot be used: File name too long. Check the path" in told
+    assert len(told) < 250
+    with pytest.raises(SystemExit) as exit_, exit_on_error():
+        "ab\udcff".encode()
+    assert exit_.value.code == 2
+    assert "must be text, got 'ab\\udcff'" in capsys.readouterr().err
 
 
 def test_visible_keeps_text_of_every_language():

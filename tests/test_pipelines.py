@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from errdetect.config import load_config
+from errdetect.errors import DataError
 from errdetect.ledger.ledger import open_ledger
 from errdetect.pipeline_steps import JOURNAL, PipelineRun, StepJournal
 from errdetect.workflows.simulate import simulate
@@ -288,3 +289,22 @@ def test_retraining_killed_after_training_registers_one_model(repo, copy):
         assert "train done before" in done.stdout
     assert done.returncode in (0, 1)
     assert run(repo, copy, *words).returncode == done.returncode  # the week's run is over
+
+
+def test_a_journal_that_cannot_be_used_is_one_sentence(tmp_path):
+    journal = StepJournal(tmp_path / JOURNAL)
+    journal.path.mkdir()
+    for use in (lambda: journal.append({"what": "started"}), journal.read):
+        with pytest.raises(DataError, match=r"The journal .* must be a file that can be read"):
+            use()
+    journal.path.with_suffix(".lock").mkdir()
+    with pytest.raises(DataError, match="The journal"), journal.lock():
+        pass
+
+
+def test_lines_of_others_in_a_journal_are_ignored(tmp_path):
+    journal = StepJournal(tmp_path / JOURNAL)
+    journal.path.write_bytes(b'[1]\nnull\n\xff\n{"pipeline": "p", "run": "r"}\n{"a": ')
+    assert journal.read() == [{"pipeline": "p", "run": "r"}]
+    journal.append({"what": "started"})
+    assert journal.read()[-1] == {"what": "started"}

@@ -5,6 +5,7 @@ without a traceback, with status 2 (the input, the config or a model cannot be u
 or check failed). Any other exception is a bug in errdetect and keeps its traceback.
 """
 
+import errno
 import re
 import sys
 import traceback
@@ -12,7 +13,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 __all__ = [
     "JOINERS",
@@ -273,15 +274,40 @@ def _escape_character(character: str) -> str:
 def exit_on_error() -> Iterator[None]:
     """Exit with one clear message and the error's status where the user can fix the fault.
 
-    Anything that is not an `ErrdetectError` passes through with its traceback, passwords masked: it is
-    a bug.
+    So do refusals of the operating system that no command foresees (a name that is too long, a full
+    disk, no right to read), and words of the command line that are no text. Anything else passes through
+    with its traceback, passwords masked: it is a bug.
     """
     sys.excepthook = _print_masked
     try:
         yield
     except ErrdetectError as error:
-        sys.stderr.write(escape_hidden(f"errdetect: {error}") + "\n")
-        raise SystemExit(error.exit_code) from None
+        _exit_with(str(error), error.exit_code)
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        name = str(error.filename or "A file")
+        name = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
+        _exit_with(f"{name} cannot be used: {error.strerror}. {_CHECK}", 2)
+    except UnicodeEncodeError as error:
+        if error.encoding != "utf-8":
+            raise
+        got = ascii(error.object[max(error.start - 20, 0) : error.end + 20])
+        do = "Write it in UTF-8, without halves of surrogate pairs."
+        _exit_with(error_message("What is given", "be text", got, do), 2)
+
+
+_REFUSALS = frozenset(
+    {errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT,
+     errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENXIO, errno.ENODEV, errno.ESTALE}
+)  # fmt: skip
+_LONGEST_NAME = 100
+_CHECK = "Check the path, the rights there and the free space."
+
+
+def _exit_with(message: str, status: int) -> NoReturn:
+    sys.stderr.write(escape_hidden(f"errdetect: {mask_secrets(message)}") + "\n")
+    raise SystemExit(status) from None
 
 
 def _print_masked(

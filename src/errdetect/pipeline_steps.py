@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -44,9 +44,10 @@ class StepJournal:
 
     def read(self) -> list[dict[str, Any]]:
         """Return the entries; a last line that a kill cut short is not one."""
-        if not self.path.is_file():
+        if not self.path.exists():
             return []
-        lines = self.path.read_bytes().split(b"\n")[:-1]
+        with self._refusing():
+            lines = self.path.read_bytes().split(b"\n")[:-1]
         entries = []
         for line in lines:
             try:
@@ -60,7 +61,7 @@ class StepJournal:
     def append(self, entry: Mapping[str, Any]) -> None:
         """Write an entry, and wait until it is on the disk."""
         line = json.dumps(entry, ensure_ascii=True).encode() + b"\n"
-        with self.path.open("ab") as opened:
+        with self._refusing(), self.path.open("ab") as opened:
             if opened.tell() and not self._ends_with_newline():
                 line = b"\n" + line
             opened.write(line)
@@ -81,7 +82,9 @@ class StepJournal:
         DataError
             Where another pipeline holds it.
         """
-        with self.path.with_suffix(".lock").open("w") as held:
+        with ExitStack() as opened:
+            with self._refusing():
+                held = opened.enter_context(self.path.with_suffix(".lock").open("w"))
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -90,6 +93,17 @@ class StepJournal:
                 message = error_message("Another pipeline of this config", "not run", got, do)
                 raise DataError(message) from None
             yield
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Say in one sentence that the journal cannot be used."""
+        try:
+            yield
+        except OSError as error:
+            do = "Free some space, or let this user write there."
+            got = error.strerror or type(error).__name__
+            must = "be a file that can be read and written"
+            raise DataError(error_message(f"The journal '{self.path}'", must, got, do)) from error
 
 
 @dataclass
@@ -176,7 +190,8 @@ class PipelineRun:
         return result
 
     def _find(self, step: str, what: str) -> dict[str, Any] | None:
-        return next((e for e in self.entries if e.get("step") == step and e["what"] == what), None)
+        own = (e for e in self.entries if (e.get("step"), e.get("what")) == (step, what))
+        return next(own, None)
 
     def _record(self, step: str, what: str, **facts: Any) -> None:
         at = datetime.now(UTC).isoformat(timespec="seconds")
@@ -248,7 +263,7 @@ def pipeline(
             key = given.run or _run_key(arguments, inputs, every)
             own = [e for e in journal.read() if e.get("pipeline") == name and e.get("run") == key]
             start = datetime.now(UTC).replace(microsecond=0)
-            if own:
+            if own and "started_at" in own[0]:
                 start = datetime.fromisoformat(own[0]["started_at"])
             else:
                 entry = {"pipeline": name, "run": key, "what": "started"}

@@ -205,14 +205,15 @@ QUEUE = pa.schema(
     ]
 )
 
-#: Details of the queue's reasons: the reasons, `against`, `base` and the weaker reasons that are
-#: not shown add up to `log_odds`.
+#: Details of the queue's reasons: `base`, the reasons, `against` and `rest` (what is not shown) add
+#: up to `log_odds`.
 EXPLANATIONS = pa.schema(
     [
         ("decision_id", pa.string()),
         ("base", pa.float64()),
         ("log_odds", pa.float64()),
         ("against", pa.list_(_reason)),
+        ("rest", pa.float64()),
         ("contrast_id", pa.string()),
         ("contrast", pa.string()),
     ]

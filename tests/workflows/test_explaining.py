@@ -34,6 +34,19 @@ def test_every_queued_decision_is_explained(scored):
         assert min(towards, default=1) > 0
         assert max((r["contribution"] for r in against), default=-1) < 0
         assert not {r["code"] for r in reasons} & {r["code"] for r in against}
+    parts = told["base"] + told["rest"]
+    for column in (queue["reasons"], told["against"]):
+        parts += column.map(lambda found: sum(r["contribution"] for r in found))
+    np.testing.assert_allclose(parts, told["log_odds"], atol=1e-9)
+
+
+def test_reasons_are_compared_with_other_decisions(scored):
+    queue, _ = scored
+    up = [r["text"] for reasons in queue["reasons"] for r in reasons]
+    assert sum("Of such " in text for text in up) >= len(up) / 5
+    empty = r"^(Decided (under|by)|The text has|Other scores|The (market|category|language) is)"
+    assert not [text for text in up if re.match(empty, text) and "Of such " not in text]
+    assert not [text for text in up if text.startswith("0 of ")]
 
 
 def test_contrasts_were_judged_right_by_then(scored, market, config, tmp_path):

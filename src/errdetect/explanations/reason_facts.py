@@ -12,6 +12,12 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import expit
 
+from errdetect.explanations.fact_baselines import (
+    Baseline,
+    FactBaselines,
+    FactSignal,
+    fact_signal,
+)
 from errdetect.explanations.reason_templates import FORMS, TextFormats, Words, sanitize_text
 from errdetect.features.feature_matrix import ReferenceDistribution
 from errdetect.features.text_attribution import WordContributions
@@ -123,6 +129,10 @@ _RARE = 0.2  # share of decisions with more, or less, from which a value is call
 _MOST_WORDS = 4
 _STANDS_OUT = 4  # a character with less than this share of the strongest push separates two pieces
 _NO_REASONS = frozenset({FORMS, "default", "contrast"})
+#: Facts that are shares of earlier decisions that were wrong.
+_SHARES = frozenset({*_RECORDS, _SIMILAR})
+#: Facts that say nothing unless they are compared with how often such decisions are wrong.
+_BARE = frozenset({"policy_id", "action", "moderator", "text_shape", "other_scores"})
 
 
 @dataclass(frozen=True)
@@ -143,6 +153,8 @@ class ReasonFacts:
         Distributions of the log's own columns, and which of them carry the same information.
     text
         Contributions of the words of their texts; None where no text was analysed.
+    baselines
+        Error rates by fact, from training; None for models trained without.
     """
 
     decisions: pd.DataFrame
@@ -152,6 +164,7 @@ class ReasonFacts:
     policies: Mapping[str, str] = field(default_factory=dict)
     reference: ReferenceDistribution = field(default_factory=ReferenceDistribution)
     text: WordContributions | None = None
+    baselines: FactBaselines | None = None
 
     def __len__(self) -> int:
         return len(self.decisions)
@@ -178,6 +191,119 @@ class ReasonFacts:
         if code in PAST or len(together) == 1:
             return self._fact_sentence(code, row, towards)
         return self.forms.joined([self._fact_sentence(name, row, towards) for name in together])
+
+    def supporting_fact(self, code: str, row: int, towards: bool) -> str | None:
+        """Return the sentence of one reason, compared with all decisions, if it supports its direction.
+
+        Parameters
+        ----------
+        code, row, towards
+            As for `describe_fact`.
+
+        Returns
+        -------
+        str or None
+            None where the fact says nothing, or speaks for the other direction. A fact is compared
+            where such decisions were clearly more often wrong than others (or less, as `towards`
+            says).
+        """
+        sign = 1 if towards else -1
+        alone = self._direction_alone(code, row, towards)
+        baseline = self._baseline(code)
+        measured = 0 if baseline is None else int(baseline.direction[row])
+        if measured == -sign or (alone == -sign and (measured != sign or code in _SHARES)):
+            return None
+        fact = self.describe_fact(code, row, towards)
+        if measured == sign and baseline is not None:
+            return self._compare_fact(fact, row, baseline)
+        if alone == sign and code in (*_SHARES, "segment") and not np.isnan(self._reviewed):
+            fill = {"fact": fact, "overall": self.forms.share(self._reviewed)}
+            return self.words[FORMS]["compared_record"].format_map(fill)
+        return fact if alone == sign or not self._says_nothing(code, row) else None
+
+    def _compare_fact(self, fact: str, row: int, baseline: Baseline) -> str:
+        side = "enforced" if self._enforced[row] else "allowed"
+        fill = {
+            "fact": fact,
+            "rate": self.forms.share(float(baseline.rate[row])),
+            "overall": self.forms.share(float(baseline.overall[row])),
+        }
+        return self.words[FORMS][f"compared_{side}"].format_map(fill)
+
+    def _baseline(self, code: str) -> Baseline | None:
+        """Return what is known of every decision's fact; each reason is looked up once."""
+        if self.baselines is None:
+            return None
+        found = self._baselines_by_code
+        if code not in found:
+            found[code] = self.baselines.compare(code, self._signal(code), self._enforced)
+        return found[code]
+
+    @cached_property
+    def _baselines_by_code(self) -> dict[str, Baseline]:
+        return {}
+
+    def _signal(self, code: str) -> FactSignal:
+        found = self._signals_by_code
+        if code not in found:
+            found[code] = fact_signal(code, self.decisions, self.X, self.names)
+        return found[code]
+
+    @cached_property
+    def _signals_by_code(self) -> dict[str, FactSignal]:
+        return {}
+
+    @cached_property
+    def _enforced(self) -> npt.NDArray[np.bool_]:
+        if "enforced" in self.names:
+            return np.asarray(self.X[:, list(self.names).index("enforced")] > 0, dtype=bool)
+        if "enforced" in self.decisions:
+            return self.decisions["enforced"].to_numpy(bool)
+        return np.zeros(len(self), dtype=bool)
+
+    def _says_nothing(self, code: str, row: int) -> bool:
+        """Return whether a fact needs a comparison to mean something."""
+        if code in _BARE:
+            return True
+        if self.baselines is None or code in ("margin", "text", "usual"):
+            return False
+        x = self._feature_values(row)
+        if code in PAST:
+            return True
+        below = self.reference.percentile_rank(code, x.get(code, np.nan))
+        return not (below >= 1 - _RARE or below <= _RARE)
+
+    def _direction_alone(self, code: str, row: int, towards: bool) -> int:
+        """Return where a fact points by itself: 1 towards error, -1 against it, 0 neither."""
+        x = self._feature_values(row)
+        if code == "text" and self._strongest_words(
+            row, -1 if self._enforced[row] == towards else 1
+        ):
+            return 1 if towards else -1
+        if code in ("text", "usual"):
+            logit = x.get("text_logit_mean" if code == "text" else "usual_logit", np.nan)
+            against = float(expit(-logit if self._enforced[row] else logit))
+            return 1 if against >= 0.5 else -1 if against <= _RARE else 0
+        if code == "other_policy":
+            return 1 if x.get("other_policy_logit", np.nan) >= 0 else 0
+        if code == "margin":
+            gap = abs(x.get("margin", np.nan))
+            return 0 if np.isnan(gap) else 1 if gap < _NEAR else -1
+        return self._direction_of_record(code, row) if code in (*_SHARES, "segment") else 0
+
+    def _direction_of_record(self, code: str, row: int) -> int:
+        """Return whether more, or fewer, of the earlier decisions were wrong than of all."""
+        share = float(self._signal(code).number[row])
+        if code == "segment":
+            share = float(expit(share))
+        reviewed = self._reviewed
+        if np.isnan(share):
+            return 0
+        return -1 if share == 0 else 1 if np.isnan(reviewed) else int(np.sign(share - reviewed))
+
+    @property
+    def _reviewed(self) -> float:
+        return float("nan") if self.baselines is None else self.baselines.reviewed
 
     @cached_property
     def forms(self) -> TextFormats:

@@ -1,7 +1,8 @@
 """Reasons why a decision is likely wrong, strongest first, and the nearest decision that reviewers upheld."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple, TypedDict
 
 import numpy as np
@@ -10,11 +11,13 @@ import pandas as pd
 from scipy import sparse
 from scipy.special import expit
 
+from errdetect.explanations.fact_baselines import FactBaselines, fact_signal, fit_fact_baselines
 from errdetect.explanations.reason_facts import ReasonFacts, history_code
 from errdetect.explanations.reason_templates import sanitize_text
-from errdetect.features.feature_matrix import DERIVED_TEXT, SEGMENT_COLUMN
+from errdetect.features.feature_matrix import DERIVED_TEXT, SEGMENT_COLUMN, build_features
 from errdetect.features.ngram_counts import clean_texts, count_ngrams
 from errdetect.features.text_models import MEASURE_COLUMNS, TEXT_COLUMNS
+from errdetect.model.detector import Detector, Examples
 
 __all__ = [
     "MOST_REASONS",
@@ -27,6 +30,7 @@ __all__ = [
     "find_contrasts",
     "group_contributions",
     "latest_per_policy",
+    "measure_fact_baselines",
     "reason_codes",
 ]
 
@@ -59,10 +63,13 @@ _LOGITS = (
     "other_policy_logit",
     SEGMENT_COLUMN,
 )  # shown as probabilities
+#: Reasons whose facts come from models fitted to labels.
+_LEARNED = frozenset({"text", "segment", "usual", "other_policy"})
 _RECORDED = ("error_rate_90d", "complaint_error_rate_90d", "decisions_90d")
 Ints = npt.NDArray[np.int64]
 
 _MOST_FACTS = 3
+_LEAST_SHARE = 0.1  # of the strongest contribution: a weaker one is no reason
 _TEXT_SHARE = 1 / 3  # weight of the text in the similarity of two decisions
 _SAME_KIND = ("policy_id", "action", "enforced")
 _LEFT_OUT = frozenset({"policy_id", "action", "text"})
@@ -127,6 +134,47 @@ def group_contributions(
     grouped = np.zeros((len(values), len(uniques)))
     np.add.at(grouped.T, codes, values.T)
     return pd.DataFrame(grouped, columns=list(uniques))
+
+
+def measure_fact_baselines(
+    examples: Examples,
+    detector: Detector,
+    held: tuple[Examples, Detector],
+    equivalent: Sequence[Sequence[str]] = (),
+) -> FactBaselines:
+    """Measure how often the labelled decisions with each fact were wrong.
+
+    Parameters
+    ----------
+    examples, detector
+        The labelled decisions, with what was known before each, and the model trained on them.
+    held
+        The latest of them, and a model that did not learn from these: what models say of a
+        decision they learned from is no baseline.
+    equivalent
+        As `alike` of `reason_codes`.
+    """
+    encoding, n = detector.encoding, len(examples)
+    text = np.full((n, len(TEXT_COLUMNS)), np.nan) if encoding.text else None
+    rate = np.full(n, 0.5) if encoding.segment else None
+    X = build_features(examples.decisions, encoding, text, rate)
+    names = encoding.names[: X.shape[1]]
+    own = set(reason_codes(names, equivalent)) - _LEARNED
+    later, evaluated = held
+    X_later, names_later = evaluated.features(later.decisions), evaluated.encoding.names
+    fitted = _LEARNED & set(reason_codes(names_later))
+    return _fit_codes(sorted(own), examples, X, names).joined(
+        _fit_codes(sorted(fitted), later, X_later, names_later)
+    )
+
+
+def _fit_codes(
+    codes: Sequence[str], examples: Examples, X: Floats, names: Sequence[str]
+) -> FactBaselines:
+    decisions = examples.decisions
+    signals = {code: fact_signal(code, decisions, X, names) for code in codes}
+    enforced = decisions["enforced"].to_numpy(bool)
+    return fit_fact_baselines(signals, enforced, examples.p_error, examples.design)
 
 
 def display_values(
@@ -197,7 +245,8 @@ def decision_reasons(
     Returns
     -------
     list
-        For each decision its reasons, the strongest first; ties by code.
+        For each decision its reasons, the strongest first; ties by code. Facts that say nothing, or
+        speak for the other direction, give way to the next.
 
     Examples
     --------
@@ -213,19 +262,23 @@ def decision_reasons(
     codes = sorted(grouped.columns)
     values = _merge_empty_text(facts, grouped[codes]).to_numpy(np.float64)
     sign = 1.0 if towards else -1.0
-    order = np.argsort(-sign * values, axis=1, kind="stable")[:, :limit]
+    order = np.argsort(-sign * values, axis=1, kind="stable")
     return [
-        [
-            Reason(
-                code=codes[g],
-                text=facts.describe_fact(codes[g], row, towards),
-                contribution=float(values[row, g]),
-            )
-            for g in order[row]
-            if sign * values[row, g] > 0
-        ]
+        list(islice(_supporting_reasons(facts, row, codes, values[row], order[row], sign), limit))
         for row in range(len(facts))
     ]
+
+
+def _supporting_reasons(
+    facts: ReasonFacts, row: int, codes: Sequence[str], values: Floats, order: Ints, sign: float
+) -> Iterator[Reason]:
+    least = _LEAST_SHARE * max(0.0, sign * values[order[0]]) if len(order) else 0.0
+    for g in order:
+        if sign * values[g] <= 0 or sign * values[g] < least:
+            return
+        text = facts.supporting_fact(codes[g], row, towards=sign > 0)
+        if text is not None:
+            yield Reason(code=codes[g], text=text, contribution=float(values[g]))
 
 
 def _merge_empty_text(facts: ReasonFacts, grouped: pd.DataFrame) -> pd.DataFrame:

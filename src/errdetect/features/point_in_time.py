@@ -30,6 +30,7 @@ __all__ = [
     "VerdictPeriods",
     "match_reviews",
     "sort_by_group",
+    "to_arrow",
     "to_microseconds",
     "verdict_periods",
 ]
@@ -57,7 +58,7 @@ class ColumnLevels:
         self.codes: dict[str, Codes] = {}
         for name in columns:
             if name in log:
-                coded = _to_arrow(log[name]).dictionary_encode()
+                coded = to_arrow(log[name]).dictionary_encode()
                 self.values[name] = coded.dictionary
                 self.codes[name] = _filled_codes(coded.indices, -1)
 
@@ -91,7 +92,7 @@ class ColumnLevels:
             if name not in decisions:
                 out[name] = np.full(len(decisions), -1, np.int32)
                 continue
-            column = _to_arrow(decisions[name], values.type)
+            column = to_arrow(decisions[name], values.type)
             known = values.cast(column.type) if column.type != values.type else values
             codes = _filled_codes(pc.index_in(column, value_set=known), len(values))
             codes[np.asarray(column.is_null().to_numpy(zero_copy_only=False), bool)] = -1
@@ -99,7 +100,7 @@ class ColumnLevels:
         return out
 
 
-def _to_arrow(column: pd.Series, kind: pa.DataType | None = None) -> pa.Array:
+def to_arrow(column: pd.Series, kind: pa.DataType | None = None) -> pa.Array:
     """Convert a column to text or numbers, of a kind if given; mixed values become marked text."""
     if column.dtype == object:
         column = pd.Series([_marked_text(value) for value in column], dtype="str")
@@ -391,7 +392,7 @@ def _rows_of_ids(known: "pd.Series[str]", ids: "pd.Series[str]") -> Ints:
     """Return each id's row among the unique known ones, shape (n,); -1 without one."""
     code, distinct = pd.factorize(ids)
     wanted = pa.array(distinct, pa.large_string(), from_pandas=True)
-    found = _filled_codes(pc.index_in(_to_arrow(known), value_set=wanted), -1)
+    found = _filled_codes(pc.index_in(to_arrow(known), value_set=wanted), -1)
     rows = np.flatnonzero(found >= 0)
     place = np.full(len(distinct) + 1, -1)  # the last for missing ids
     place[found[rows]] = rows

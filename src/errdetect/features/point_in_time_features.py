@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -50,10 +50,14 @@ __all__ = [
     "WINDOWS",
     "EarlierDecisions",
     "HistoryIndex",
+    "PastColumns",
     "PointInTimeFeatures",
+    "add_columns",
     "add_point_in_time_features",
     "history_features",
     "history_key_columns",
+    "needed_windows",
+    "slim_frames",
     "version_change_days",
     "window_counts",
 ]
@@ -157,10 +161,9 @@ class EarlierDecisions:
     Parameters
     ----------
     overall
-        Shape (n, 6): decisions and enforced ones in each of `WINDOWS`, of all keys.
+        Shape (n, twice the windows): decisions and enforced ones in each of `needed_windows`, of all keys.
     by_key
-        Key of `HISTORY_KEYS` -> the same of the decision's own key, shape (n, 6); every key that has
-        two groups or more.
+        Key of `HISTORY_KEYS` -> the same of the decision's own key; every key that has two groups or more.
     days
         From `version_change_days`.
     """
@@ -193,7 +196,7 @@ class HistoryIndex:
         keys: Collection[str] | None = None,
         keep: Callable[[str], bool] = lambda _: True,
     ) -> None:
-        self._windows = tuple(w for w in WINDOWS if w == _LONGEST or _needs(keep, [w]))
+        self._windows = needed_windows(keep)
         at = to_microseconds(log["decided_at"])
         placed = match_reviews(log, reviews)
         drawn, complaints = (verdict_periods(placed, names) for names in (_DRAWN, _COMPLAINTS))
@@ -263,7 +266,7 @@ class HistoryIndex:
         changes: Mapping[str, Floats] = {} if earlier is None else earlier.days
         if earlier is None and self._changes is not None:
             changes = self._changes.days(codes, at)
-        out = np.empty((len(at), len(names) + len(changes)))
+        out = np.empty((len(at), len(names) + len(changes)), order="F")
         width = len(own)
 
         def fill(i: int, key: str, group: Ints, rows: Ints) -> None:
@@ -271,8 +274,10 @@ class HistoryIndex:
             if earlier is not None:
                 own = earlier.by_key[key][by_time.take(rows)]
             counts = _window_counts(self._keys[key], whose, moments.take(rows, axis=0), own)
-            block = _counts_and_rates(counts, overall.take(rows, axis=0), whose < 0)
-            out[by_time.take(rows), i * width : (i + 1) * width] = block
+            block = _counts_and_rates(counts, overall.take(rows, axis=1), whose < 0)
+            places = by_time.take(rows)
+            for column, values in enumerate(block, start=i * width):
+                out[:, column][places] = values
 
         with ThreadPoolExecutor(_THREADS) as pool:
             parts = []
@@ -290,22 +295,33 @@ class HistoryIndex:
         return pd.DataFrame(out, index=targets.index, columns=columns, copy=False)
 
     def _overall_rates(self, moments: Ints, counted: Ints | None) -> Floats:
-        """Return the overall rates at each moment, shape (n, twice the windows + 1)."""
+        """Return the overall rates at each moment, shape (twice the windows + 1, n)."""
         n = len(moments)
-        out = np.empty((n, 2 * len(self._windows) + 1))
+        out = np.empty((2 * len(self._windows) + 1, n))
         for start in range(0, n, _CHUNK):
             part = slice(start, start + _CHUNK)
             now = moments[part]
             own = None if counted is None else counted[part]
             counts = _window_counts(self._whole, np.zeros(len(now), np.int64), now, own)
             with np.errstate(invalid="ignore", divide="ignore"):
-                out[part] = counts[:, 1::2] / _units(counts) / counts[:, ::2]
+                out[:, part] = counts[1::2] / _units(counts) / counts[::2]
         return out
 
     def _moments(self, at: Ints) -> Ints:
         """Return the ticks that `_window_counts` needs, shape (n, 3 + windows)."""
         now = [clock.ticks(at) for clock in (self._clock, self._drawn_clock, self._complaint_clock)]
         return np.column_stack([*now, *(self._clock.ticks(at - w * DAY) for w in self._windows)])
+
+
+def needed_windows(keep: Callable[[str], bool] = lambda _: True) -> tuple[int, ...]:
+    """Return those of `WINDOWS` that some needed column counts in, and the longest.
+
+    Examples
+    --------
+    >>> needed_windows(), needed_windows(lambda name: name == "history_account_decisions_7d")
+    ((7, 30, 90), (7, 90))
+    """
+    return tuple(w for w in WINDOWS if w == _LONGEST or _needs(keep, [w]))
 
 
 def _needs(
@@ -385,7 +401,7 @@ def _tally_verdicts(
 
 def _units(counts: Ints) -> Floats:
     """Return the units in the pairs of `_window_counts`: enforced decisions and shares of verdicts."""
-    return np.array([1, UNIT] * (counts.shape[1] // 4) + [UNIT], dtype=np.float64)
+    return np.array([1, UNIT] * (len(counts) // 4) + [UNIT], dtype=np.float64)[:, None]
 
 
 def _feature_names(windows: Sequence[int]) -> list[str]:
@@ -401,31 +417,31 @@ def _feature_names(windows: Sequence[int]) -> list[str]:
 def _window_counts(
     tallies: _KeyTallies, group: Ints, moments: Ints, counted: Ints | None = None
 ) -> Ints:
-    """Return pairs of a count and its enforced or wrong part, shape (n, 2 + 4 times the windows)."""
+    """Return pairs of a count and its enforced or wrong part, shape (2 + 4 times the windows, n)."""
     now, drawn, complained, *since = moments.T
     decided = window_counts(tallies.decisions, group, now, since) if counted is None else counted
     given = tallies.starts.sums_before(group, drawn)
     pairs = []
     for i, ends in enumerate(tallies.ends.values()):
-        pairs.append(decided[:, 2 * i : 2 * i + 2])
-        pairs.append(given - ends.sums_before(group, drawn))
+        pairs.append(decided[:, 2 * i : 2 * i + 2].T)
+        pairs.append((given - ends.sums_before(group, drawn)).T)
     complaints = tallies.complaints.sums_before(group, complained)
-    pairs.append(complaints - tallies.complaints_end.sums_before(group, complained))
-    return np.hstack(pairs)
+    pairs.append((complaints - tallies.complaints_end.sums_before(group, complained)).T)
+    return np.vstack(pairs)
 
 
 def _counts_and_rates(counts: Ints, overall: Floats, missing: npt.NDArray[np.bool_]) -> Floats:
-    """Turn pairs of counts into counts and rates in the order of `_feature_names`."""
-    out = np.empty((len(counts), counts.shape[1] + 1))
-    n = counts[:, ::2].astype(np.float64)
-    hits = counts[:, 1::2] / _units(counts)
-    out[:, :-1:2] = n
-    out[:, -1] = hits[:, -2]  # the longest window's
+    """Turn pairs of counts into counts and rates, one row for each of `_feature_names`."""
+    out = np.empty((len(counts) + 1, counts.shape[1]))
+    n = counts[::2].astype(np.float64)
+    hits = counts[1::2] / _units(counts)
+    out[:-1:2] = n
+    out[-1] = hits[-2]  # the longest window's
     hits += _PRIOR * overall
     hits /= n + _PRIOR
     hits[n == 0] = np.nan
-    out[:, 1::2] = hits
-    out[missing] = np.nan
+    out[1::2] = hits
+    out[:, missing] = np.nan
     return out
 
 
@@ -450,6 +466,13 @@ def version_change_days(versions: pd.DataFrame, targets: pd.DataFrame) -> dict[s
     levels = ColumnLevels(versions, _KEY_COLUMNS)
     changes = VersionChanges(levels, to_microseconds(versions["decided_at"]))
     return changes.days(levels.of(targets), to_microseconds(targets["decided_at"]))
+
+
+class PastColumns(Protocol):
+    """Adds the columns of what was known before decisions."""
+
+    def add(self, decisions: pd.DataFrame, rows: Ints | None = None) -> pd.DataFrame:
+        """Return a copy of decisions with the columns added; `rows` are their positions in the log, if known."""
 
 
 class PointInTimeFeatures:
@@ -499,7 +522,7 @@ class PointInTimeFeatures:
         self._history: HistoryIndex | None = None
         if not (history or similar):
             return
-        every = _combine_frames(chain(slim, _slim_frames(frames, similar, sink)))
+        every = _combine_frames(chain(slim, slim_frames(frames, similar, sink)))
         first = ~every["decision_id"].duplicated().to_numpy(bool)
         kinds = similarity_columns(every) if similar else {}
         kinds = {kind: names for kind, names in kinds.items() if any(map(keep, _columns_of(kind)))}
@@ -553,10 +576,24 @@ class PointInTimeFeatures:
             for past in (self._history, self._similar)
             if past is not None
         ]
-        parts = [part[[name for name in part if self._keep(str(name))]] for part in blocks]
-        made = {str(name) for part in parts for name in part}
-        own = decisions[[name for name in decisions if name not in made]]
-        return pd.concat([own, *parts], axis=1)
+        return add_columns(decisions, blocks, self._keep)
+
+
+def add_columns(
+    decisions: pd.DataFrame, blocks: Sequence[pd.DataFrame], keep: Callable[[str], bool]
+) -> pd.DataFrame:
+    """Return a copy of decisions with the columns to keep of some blocks; existing ones are replaced.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"a": [1], "b": [2]})
+    >>> add_columns(frame, [pd.DataFrame({"b": [3], "c": [4]})], lambda name: name == "b").to_dict("records")
+    [{'a': 1, 'b': 3}]
+    """
+    parts = [part[[name for name in part if keep(str(name))]] for part in blocks]
+    made = {str(name) for part in parts for name in part}
+    own = decisions[[name for name in decisions if name not in made]]
+    return pd.concat([own, *parts], axis=1)
 
 
 def add_point_in_time_features(
@@ -607,10 +644,20 @@ def _columns_of(kind: str) -> set[str]:
     return {f"{SIMILAR}{kind}_{what}" for what in SIMILAR_COLUMNS}
 
 
-def _slim_frames(
+def slim_frames(
     frames: Iterable[pd.DataFrame], similar: bool, sink: Callable[[pd.DataFrame], None]
 ) -> Iterator[pd.DataFrame]:
-    """Keep the needed columns, hashing some frames' texts while the next ones are read."""
+    """Keep the needed columns, hashing some frames' texts while the next ones are read.
+
+    Parameters
+    ----------
+    frames
+        Decisions.
+    similar
+        Whether the columns of `similar_content` are needed.
+    sink
+        Called with each result, in order.
+    """
 
     def handed(slim: pd.DataFrame) -> pd.DataFrame:
         sink(slim)

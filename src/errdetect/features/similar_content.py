@@ -41,6 +41,7 @@ __all__ = [
     "SimilarContentIndex",
     "content_keys",
     "counts_before",
+    "mix_bits",
     "near_duplicate_groups",
     "similar_features",
     "similarity_columns",
@@ -148,7 +149,7 @@ def _minhash_texts(texts: pd.Series) -> tuple[Ints, Hashes]:
         part = slice(start, stop)
         whole, low = _minhash_block(_normalise_texts(list(clean[part])))
         bands = _mixed_columns(low.reshape(len(low), BANDS, _ROWS))
-        bands = _mix_bits(bands ^ np.arange(1, BANDS + 1, dtype=np.uint64))
+        bands = mix_bits(bands ^ np.arange(1, BANDS + 1, dtype=np.uint64))
         some = whole != 0
         keys[part, 0] = whole.view(np.int64)
         keys[part, 1:] = np.where(some[:, None], bands.view(np.int64), 0)
@@ -182,16 +183,16 @@ def _minhash_block(chars: npt.NDArray[np.uint32]) -> tuple[Hashes, Hashes]:
     sizes = ends - starts
     place = np.arange(len(chars)) - np.repeat(starts, sizes + 1)
     wide = chars.astype(np.uint64)
-    whole = np.add.reduceat(_mix_bits(wide ^ (place.astype(np.uint64) << np.uint64(32))), starts)
+    whole = np.add.reduceat(mix_bits(wide ^ (place.astype(np.uint64) << np.uint64(32))), starts)
     # Texts wrap around at their end, so that short ones have n-grams too.
     runs = np.zeros(len(chars), np.uint64)
     follow = np.repeat(starts, sizes + 1)
     around = np.repeat(sizes + 1, sizes + 1)
     for step in range(_RUN):
         at = follow + (place + step) % around
-        runs = _mix_bits(runs ^ wide[at])
+        runs = mix_bits(runs ^ wide[at])
     low = np.empty((len(starts), BANDS * _ROWS), np.uint64)
-    salts = _mix_bits(np.arange(1, BANDS * _ROWS + 1, dtype=np.uint64))
+    salts = mix_bits(np.arange(1, BANDS * _ROWS + 1, dtype=np.uint64))
     edges = np.append(np.flatnonzero(np.diff(starts // _CACHED, prepend=-1)), len(starts))
     for first, last in pairwise(edges):
         begin, end = starts[first], ends[last - 1] + 1
@@ -204,7 +205,7 @@ def _minhash_block(chars: npt.NDArray[np.uint32]) -> tuple[Hashes, Hashes]:
     return np.where(sizes > 0, whole | np.uint64(1), np.uint64(0)), low
 
 
-def _mix_bits(x: Hashes) -> Hashes:
+def mix_bits(x: Hashes) -> Hashes:
     """Hash numbers to 64 bits (SplitMix64; Steele, Lea and Flood, 2014)."""
     x = x + np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -216,7 +217,7 @@ def _mixed_columns(x: Hashes) -> Hashes:
     """Hash the last axis into one number."""
     out = np.zeros(x.shape[:-1], np.uint64)
     for j in range(x.shape[-1]):
-        out = _mix_bits(out ^ x[..., j])
+        out = mix_bits(out ^ x[..., j])
     return out
 
 

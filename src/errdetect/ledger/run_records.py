@@ -1,7 +1,7 @@
 """Scoring runs in the ledger: scores, inclusion probabilities and the queue."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -176,7 +176,11 @@ class RunRecords:
             return rows_to_frame(found, _RUNS)
 
     def queued_decisions(
-        self, ids: Sequence[str] | None = None, *, open_only: bool = False
+        self,
+        ids: Sequence[str] | None = None,
+        *,
+        open_only: bool = False,
+        run_id: str | None = None,
     ) -> pd.DataFrame:
         """Return the queue by run, oldest first, then rank.
 
@@ -187,6 +191,8 @@ class RunRecords:
         open_only
             Only decisions without a review (golden ones do not count) in the ledger since they
             were queued.
+        run_id
+            Only this run's.
 
         Returns
         -------
@@ -198,6 +204,8 @@ class RunRecords:
         with read_transaction(self.engine) as connection:
             if ids is not None:
                 wanted = wanted.where(id_condition(connection, table.c.decision_id, list(ids)))
+            if run_id is not None:
+                wanted = wanted.where(table.c.run_id == run_id)
             if open_only:
                 review = tables.REVIEWS.c
                 wanted = wanted.where(
@@ -210,8 +218,19 @@ class RunRecords:
             order = (table.c.scored_at, table.c.run_id, table.c.rank, table.c.decision_id)
             return _queue_frame(connection.execute(wanted.order_by(*order)).all())
 
-    def scored(self) -> pd.DataFrame:
+    def scored(
+        self,
+        ids: Sequence[str] | None = None,
+        *,
+        run_id: str | None = None,
+        arms: Collection[str] | None = None,
+    ) -> pd.DataFrame:
         """Return the latest run's scores of every decision ever scored, by decision_id.
+
+        Parameters
+        ----------
+        ids, run_id, arms
+            Only these decisions, those last scored by this run, those in these arms.
 
         Returns
         -------
@@ -220,11 +239,17 @@ class RunRecords:
             `queued` if another run had queued the decision.
         """
         table = tables.SCORED
-        columns = [table.c[name] for name in _SCORED.names]
+        wanted = select(*(table.c[name] for name in _SCORED.names)).order_by(table.c.decision_id)
+        if run_id is not None:
+            wanted = wanted.where(table.c.run_id == run_id)
+        if arms is not None:
+            wanted = wanted.where(table.c.arm.in_(sorted(arms)))
         with read_transaction(self.engine) as connection:
-            return rows_to_frame(
-                connection.execute(select(*columns).order_by(table.c.decision_id)), _SCORED
-            )
+            if ids is not None:
+                wanted = wanted.where(id_condition(connection, table.c.decision_id, list(ids)))
+            rows = connection.execute(wanted, execution_options={"yield_per": _CHUNK})
+            parts = [rows_to_frame(part, _SCORED) for part in rows.partitions()]
+        return pd.concat(parts, ignore_index=True) if parts else rows_to_frame([], _SCORED)
 
     def inclusion_probabilities(self, ids: Sequence[str]) -> npt.NDArray[np.float64]:
         """Return each decision's inclusion probability in the latest run.

@@ -90,7 +90,7 @@ def fit_member(
             ridge=_RIDGE,
         )  # fmt: skip
         return Member(name, head, model)
-    data.set_label(e.head_target(head))
+    data.set_label(prepared.learned.head_target(head))
     rounds, later = (until, None) if isinstance(until, int) else (None, until[1])
     if not isinstance(until, int):
         until[1].set_label(until[0].examples.head_target(head))

@@ -26,6 +26,7 @@ from errdetect.features.text_models import (
 )
 from errdetect.model.detector import DOUBT_COLUMN, Detector, Examples, policy_correction_logit
 from errdetect.model.ensemble_members import Member, SegmentRate, bin_dataset, fit_segment_rate
+from errdetect.model.new_kinds import NewKinds, hide_kinds
 from errdetect.model.policy_correction import (
     MIN_RELABELLED,
     PolicyCorrection,
@@ -150,11 +151,22 @@ class PreparedExamples:
     examples: Examples
     usual: Surrogate | None = None
     doubt: PolicyCorrection | None = None
+    new_kinds: NewKinds | None = None
+
+    @property
+    def learned(self) -> Examples:
+        """What trees learn from: the examples, and some again as if of new kinds."""
+        if self.new_kinds is None:
+            return self.examples
+        rows = np.append(np.arange(len(self.examples)), self.new_kinds.position)
+        weight = np.append(self.examples.weight, self.new_kinds.weight)
+        return replace(self.examples.take(rows), weight=weight)
 
     def data(self, reference: lgb.Dataset | None = None) -> lgb.Dataset:
         """Return the binned training data of trees, labelled with P(violates)."""
-        e = self.examples
-        return bin_dataset(self.X, e.p_violates, e.weight, self.encoding.categories, reference)
+        e = self.learned
+        X = self.X if self.new_kinds is None else np.vstack([self.X, self.new_kinds.X])
+        return bin_dataset(X, e.p_violates, e.weight, self.encoding.categories, reference)
 
     def with_recipes(self, recipes: Sequence[TextModelRecipe]) -> "PreparedExamples":
         """Return the same with some of the text models."""
@@ -162,13 +174,23 @@ class PreparedExamples:
             return self
         columns = [f"text_{recipe.name}_logit" for recipe in recipes]
         X = keep_text_recipes(self.X, self.encoding, columns)
-        return replace(self, X=X, text=self.text.only(recipes))
+        some = self.new_kinds
+        if some is not None:
+            some = replace(some, X=keep_text_recipes(some.X, self.encoding, columns))
+        return replace(self, X=X, text=self.text.only(recipes), new_kinds=some)
 
     def prepare_later(self, later: Examples, counts: TextCounts | None) -> "PreparedExamples":
         """Return later decisions' features with the fitted encoding, texts and segments."""
-        return replace(
-            self, X=self.detector([]).features_from_counts(later.decisions, counts), examples=later
-        )
+        X = self.detector([]).features_from_counts(later.decisions, counts)
+        return replace(self, X=X, examples=later, new_kinds=None)
+
+    def with_columns(self, X: Floats, names: Sequence[str]) -> "PreparedExamples":
+        """Return the same with further columns of other models, shape (n, names)."""
+        encoding = replace(self.encoding, extra=(*self.encoding.extra, *names))
+        some = self.new_kinds
+        if some is not None:
+            some = replace(some, X=np.hstack([some.X, X[some.position]]))
+        return replace(self, encoding=encoding, X=np.hstack([self.X, X]), new_kinds=some)
 
     def detector(self, members: Sequence[Member], floor: bool = False) -> Detector:
         """Return the detector that averages some members; see `Detector` for `floor`."""
@@ -231,7 +253,11 @@ def prepare_examples(
         rate[part] = fitted.rate(decisions[part])
     segment = fit_segment_rate(decisions, examples.p_error, examples.weight)
     X = build_features(decisions, encoding, logits, rate)
-    prepared = PreparedExamples(encoding, model, segment, X, examples)
+    kinds = hide_kinds(
+        examples, encoding, counted.of(decisions) if encoding.text else None,
+        tags=counted.tags, recipes=recipes, seed=seed, processes=processes,
+    )  # fmt: skip
+    prepared = PreparedExamples(encoding, model, segment, X, examples, new_kinds=kinds)
     if log is None:
         return prepared
     prepared = _add_surrogate(prepared, counted, log, seed)
@@ -253,8 +279,8 @@ def _add_surrogate(
     logits = usual.logits(prepared.X, counted.of(decisions) if encoding.text else None)
     place = pd.Index(log.decisions["decision_id"]).get_indexer(pd.Index(decisions["decision_id"]))
     logits[place >= 0] = out[place[place >= 0]]
-    X = usual.beside(prepared.X, logits, decisions["enforced"].to_numpy(bool))
-    return replace(prepared, encoding=replace(encoding, extra=USUAL_COLUMNS), X=X, usual=usual)
+    columns = usual.beside(np.empty((len(logits), 0)), logits, decisions["enforced"].to_numpy(bool))
+    return replace(prepared.with_columns(columns, USUAL_COLUMNS), usual=usual)
 
 
 def _add_policy_correction(
@@ -263,10 +289,8 @@ def _add_policy_correction(
     """Append P(wrong policy) as a feature; the model is out of fold by construction."""
     if doubt is None:
         return prepared
-    encoding = prepared.encoding
-    X = np.column_stack([prepared.X, policy_correction_logit(doubt, prepared.examples.decisions)])
-    encoding = replace(encoding, extra=(*encoding.extra, DOUBT_COLUMN))
-    return replace(prepared, encoding=encoding, X=X, doubt=doubt)
+    column = policy_correction_logit(doubt, prepared.examples.decisions)[:, None]
+    return replace(prepared.with_columns(column, (DOUBT_COLUMN,)), doubt=doubt)
 
 
 def _assign_folds(decisions: pd.DataFrame, text: bool, seed: int, folds: int = _FOLDS) -> Folds:

@@ -172,7 +172,7 @@ def tune(
         return TunedParams(DEFAULT_PARAMS, float("nan"), ())
     import optuna  # half a second that only a search needs
 
-    some = _subsample_rows(prepared, options.seed)
+    some = _subsample_rows(replace(prepared, new_kinds=None), options.seed)
     data = some.data()
     later = held.data(data)
     side = 1 - 2 * held.X[:, held.encoding.names.index("enforced")]

@@ -126,9 +126,14 @@ def job_heads(content: pd.Series, open_: npt.NDArray[np.bool_], value: Floats) -
     heads = np.arange(len(content), dtype=np.int64)
     member = open_ & content.notna().to_numpy(bool)
     rows = np.flatnonzero(member)
+    if not len(rows):
+        return heads
     rows = rows[np.argsort(-value[rows], kind="stable")]
-    group, _ = pd.factorize(content.to_numpy(object)[rows])
-    _, first = np.unique(group, return_index=True)
+    digests = pa.array(content, from_pandas=True)
+    if isinstance(digests, pa.ChunkedArray):
+        digests = digests.combine_chunks()
+    codes = digests.dictionary_encode().indices.fill_null(0).to_numpy()
+    _, first, group = np.unique(codes[rows], return_index=True, return_inverse=True)
     heads[rows] = rows[first[group]]
     return heads
 

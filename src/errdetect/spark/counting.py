@@ -20,12 +20,10 @@ from errdetect.features.similar_content import counts_before
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-__all__ = ["OVERALL", "SPLIT_ROWS", "KeyCounter", "count_earlier", "decode_counts"]
+__all__ = ["SPLIT_ROWS", "KeyCounter", "count_earlier", "decode_counts"]
 
 Ints = npt.NDArray[np.int64]
 
-#: The key that all decisions share.
-OVERALL = "overall"
 #: Rows of one key above which it is split by time.
 SPLIT_ROWS = 1_000_000
 _QUANTILES = 1024

@@ -1,6 +1,6 @@
 """What was known before each decision, on Spark: verdicts from the driver, decisions from counts."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,109 +9,23 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from errdetect.features.counted_log import OVERALL, CountedKeys
 from errdetect.features.point_in_time import ColumnLevels
 from errdetect.features.point_in_time_features import (
-    HISTORY,
-    HISTORY_KEYS,
     EarlierDecisions,
     HistoryIndex,
-    history_key_columns,
     version_change_days,
 )
-from errdetect.features.similar_content import SIMILAR, SimilarContentIndex, similarity_columns
-from errdetect.spark.counting import OVERALL, decode_counts
+from errdetect.features.similar_content import SimilarContentIndex
+from errdetect.spark.counting import decode_counts
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-__all__ = ["CountedKeys", "KnownBefore", "first_versions", "to_frame"]
+__all__ = ["KnownBefore", "first_versions", "to_frame"]
 
 Ints = npt.NDArray[np.int64]
-_CHANGES = (f"{HISTORY}moderator_version_days", f"{HISTORY}policy_change_days")
 _VERSIONS = ("policy_id", "moderator", "moderator_version")
-
-
-@dataclass(frozen=True)
-class CountedKeys:
-    """The keys whose earlier decisions a model's features count.
-
-    Parameters
-    ----------
-    history
-        Key of `HISTORY_KEYS` -> its columns.
-    similar
-        Kind of similarity -> its columns.
-    changes
-        Whether days since a moderator's versions changed are features.
-    """
-
-    history: Mapping[str, Sequence[str]]
-    similar: Mapping[str, Sequence[str]]
-    changes: bool
-
-    @classmethod
-    def of(cls, names: Collection[str], columns: Collection[str]) -> "CountedKeys":
-        """Choose the keys by the model's features and the decisions' columns.
-
-        Examples
-        --------
-        >>> keys = CountedKeys.of(["history_account_decisions_90d", "similar_item_days"], ["account_id", "item_id"])
-        >>> keys.names, keys.windowed
-        (('overall', 'account', 'item_id'), (True, True, False))
-        """
-        history = {}
-        for key, own in history_key_columns(columns).items():
-            others = [k for k in HISTORY_KEYS if k != key and k.startswith(f"{key}_")]
-            mine = [n for n in names if n.startswith(f"{HISTORY}{key}_") and n not in _CHANGES]
-            if any(
-                not n.startswith(tuple(f"{HISTORY}{k}_" for k in others) or ("\0",)) for n in mine
-            ):
-                history[key] = own
-        keyed = pd.DataFrame(
-            {name: [] for name in columns if name != "text"}
-            | ({"text_key": []} if "text" in columns else {})
-        )
-        similar = {
-            kind: own
-            for kind, own in similarity_columns(keyed).items()
-            if any(n.startswith(f"{SIMILAR}{kind}_") for n in names)
-        }
-        return cls(history, similar, any(name in names for name in _CHANGES))
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of all counted keys, in the order of their kinds."""
-        overall = (OVERALL,) if self.history else ()
-        return (*overall, *self.history, *(name for own in self.similar.values() for name in own))
-
-    @property
-    def windowed(self) -> tuple[bool, ...]:
-        """Whether each is counted in windows."""
-        n = len(self.history) + 1 if self.history else 0
-        return tuple(i < n for i in range(len(self.names)))
-
-    @property
-    def content(self) -> bool:
-        """Whether texts' keys are needed."""
-        return bool({"text", "near"} & self.similar.keys())
-
-    @property
-    def hashed(self) -> dict[str, tuple[str, ...]]:
-        """Those of the keys that have to be hashed, and their columns."""
-        plain = {
-            n: (n,)
-            for kind, own in self.similar.items()
-            if kind not in ("text", "near")
-            for n in own
-        }
-        return {key: tuple(own) for key, own in self.history.items()} | plain
-
-    @property
-    def columns(self) -> list[str]:
-        """Columns of the decisions that the keys are made of."""
-        history = [name for own in self.history.values() for name in own]
-        similar = [name for own in self.similar.values() for name in own]
-        return list(dict.fromkeys([*history, *similar, *(_VERSIONS if self.changes else ())]))
 
 
 @dataclass(frozen=True)

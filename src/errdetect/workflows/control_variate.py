@@ -1,6 +1,6 @@
 """P(error) as control variate: it narrows the estimates' intervals; its source is recorded."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -62,7 +62,9 @@ _COLUMNS = (
 )
 
 
-def latest_scores(config: Config, *, leave_out: str | None = None) -> pd.DataFrame | None:
+def latest_scores(
+    config: Config, *, leave_out: str | None = None, arms: Collection[str] | None = None
+) -> pd.DataFrame | None:
     """Read the latest scores of every scored decision.
 
     Parameters
@@ -72,6 +74,8 @@ def latest_scores(config: Config, *, leave_out: str | None = None) -> pd.DataFra
     leave_out
         A run to leave out: scoring the same again is the same run. Entries queued
         by earlier runs still count.
+    arms
+        Only decisions in these arms; the ledger reads no others.
 
     Returns
     -------
@@ -85,7 +89,7 @@ def latest_scores(config: Config, *, leave_out: str | None = None) -> pd.DataFra
         Where a source holds no scores, or scores without their sampling design.
     """
     rows = (
-        _scores_in_ledger(config)
+        _scores_in_ledger(config, arms)
         if config.queue.scores is None
         else _scores_in_files(config, leave_out)
     )
@@ -96,7 +100,9 @@ def latest_scores(config: Config, *, leave_out: str | None = None) -> pd.DataFra
     if rows.empty:
         return None
     rows = rows.sort_values(["scored_at", "run_id"], kind="stable")
-    return rows.drop_duplicates("decision_id", keep="last").reset_index(drop=True)
+    rows = rows.drop_duplicates("decision_id", keep="last")
+    rows = rows if arms is None else rows[rows["arm"].isin(arms)]
+    return rows.reset_index(drop=True)
 
 
 def queue_sample(config: Config, snapshot: Snapshot) -> tuple[Snapshot, pd.DataFrame | None]:
@@ -122,12 +128,12 @@ def queue_sample(config: Config, snapshot: Snapshot) -> tuple[Snapshot, pd.DataF
     return snapshot.with_reviews(extend_to_duplicates(snapshot.reviews, scores)), scores
 
 
-def _scores_in_ledger(config: Config) -> pd.DataFrame | None:
+def _scores_in_ledger(config: Config, arms: Collection[str] | None) -> pd.DataFrame | None:
     ledger = find_project_ledger(config)
     if ledger is None:
         return None
     with ledger:
-        return ledger.scored()
+        return ledger.scored(arms=arms)
 
 
 def _scores_in_files(config: Config, leave_out: str | None) -> pd.DataFrame | None:

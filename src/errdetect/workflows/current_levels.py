@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from errdetect.data.id_lookup import IdSet
-from errdetect.features.point_in_time_features import PointInTimeFeatures
+from errdetect.features.point_in_time_features import PastColumns, PointInTimeFeatures
 from errdetect.model.bundle import ModelBundle
 from errdetect.model.level_shift import RecentReviews, fit_level_shift
 from errdetect.snapshot import Snapshot
@@ -81,7 +81,7 @@ def recent_ids(bundle: ModelBundle, snapshot: Snapshot) -> pd.Index:
 
 def follow_levels(
     bundle: ModelBundle,
-    past: PointInTimeFeatures,
+    past: PastColumns,
     snapshot: Snapshot,
     frames: Iterable[pd.DataFrame],
     threads: int = 1,

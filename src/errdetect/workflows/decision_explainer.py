@@ -16,6 +16,7 @@ from errdetect.data.id_lookup import IdSet
 from errdetect.data.policy_catalogue import Policy
 from errdetect.explanations.contributions import log_odds_contributions
 from errdetect.explanations.drivers import MIN_DECISIONS, ExplainedSample, error_drivers
+from errdetect.explanations.fact_baselines import baselines_from_jsonable
 from errdetect.explanations.reason_facts import ReasonFacts, reason_title
 from errdetect.explanations.reason_templates import Words, load_templates
 from errdetect.explanations.reasons import (
@@ -28,7 +29,7 @@ from errdetect.explanations.reasons import (
     latest_per_policy,
 )
 from errdetect.features.feature_matrix import ReferenceDistribution, reference_from_jsonable
-from errdetect.features.point_in_time_features import PointInTimeFeatures
+from errdetect.features.point_in_time_features import PastColumns
 from errdetect.features.text_attribution import attribute_words
 from errdetect.model.bundle import ModelBundle
 from errdetect.snapshot import Snapshot
@@ -92,7 +93,7 @@ class Explainer:
     bundle: ModelBundle
     words: Words
     policies: Mapping[str, Policy]
-    past: PointInTimeFeatures
+    past: PastColumns
     right: CorrectPool | None = None
 
     @property
@@ -109,7 +110,8 @@ class Explainer:
         )
         names = {policy_id: policy.name for policy_id, policy in self.policies.items()}
         return ReasonFacts(frame, detector.features(frame), detector.encoding.names, self.words,
-                     names, self.reference, words)  # fmt: skip
+                     names, self.reference, words,
+                     baselines_from_jsonable(self.bundle.about.get("fact_baselines")))  # fmt: skip
 
     def explain(
         self, decisions: pd.DataFrame, threads: int = 1, *, texts: bool = True
@@ -139,8 +141,9 @@ class Explainer:
         Returns
         -------
         pandas.DataFrame
-            Shape (n, 6), with the decisions' index: reasons (towards error), against (the other
-            way), base and log_odds (the served P(error)), contrast_id, contrast.
+            Shape (n, 7), with the decisions' index: reasons (towards error), against (the other
+            way), rest (what is not shown), base and log_odds (the served P(error)), contrast_id,
+            contrast.
         """
         parts = [
             self._rows(decisions.iloc[i : i + _ROWS], threads)
@@ -151,6 +154,10 @@ class Explainer:
     def _rows(self, decisions: pd.DataFrame, threads: int) -> pd.DataFrame:
         done = self.explain(decisions, threads)
         told = decision_reasons(done.facts, done.grouped)
+        against = decision_reasons(done.facts, done.grouped, towards=False)
+        stated = np.array(
+            [sum(r["contribution"] for r in (*a, *b)) for a, b in zip(told, against, strict=True)]
+        )
         none = self.words["contrast"]["none"]
         beside: Sequence[tuple[str | None, str]] = (
             [(None, none)] * len(told)
@@ -161,11 +168,8 @@ class Explainer:
         return pd.DataFrame(
             {
                 "reasons": pd.Series(told, index=index, dtype=object),
-                "against": pd.Series(
-                    decision_reasons(done.facts, done.grouped, towards=False),
-                    index=index,
-                    dtype=object,
-                ),
+                "against": pd.Series(against, index=index, dtype=object),
+                "rest": done.served - done.base - stated,
                 "base": done.base,
                 "log_odds": done.served,
                 "contrast_id": pd.Series([c[0] for c in beside], index=index, dtype="str"),
@@ -206,7 +210,7 @@ def contrast_candidates(reviewed: pd.DataFrame, snapshot: Snapshot, as_of: datet
 def build_explainer(
     config: Config,
     bundle: ModelBundle,
-    past: PointInTimeFeatures,
+    past: PastColumns,
     *,
     known: Iterable[pd.DataFrame],
     snapshot: Snapshot,

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.config import Config
+from errdetect.data.id_lookup import IdSet
 from errdetect.errors import ConfigError, error_message
 from errdetect.estimation.queue_sample import QUEUED
 from errdetect.ledger.run_records import ScoringRun
@@ -353,7 +354,7 @@ def draw_queue(
     judged
         Decisions that are not queued, since they were reviewed.
     """
-    before = latest_scores(config, leave_out=run.run_id)
+    before = latest_scores(config, leave_out=run.run_id, arms=(RANKED, EXPLORE, QUEUED))
     closed = _exclusion_reasons(terms["decision_id"], judged, before)
     chosen, told = choose_reviews(config, terms, staff, closed == "")
     names = [pool.name for pool in staff.pools] if config.queue.pools else None
@@ -363,8 +364,9 @@ def draw_queue(
         scores["job_id"] = scores["job_id"].where(scores["arm"] != QUEUED, earlier)
     # A job's value is the sum over all the decisions that it covers.
     open_ = scores["arm"].isin([RANKED, EXPLORE])
-    worth = scores[open_].groupby("job_id")["value"].sum()
     queue = scores.iloc[chosen.order].reset_index(drop=True)
+    jobs = open_.to_numpy(bool) & IdSet(queue["job_id"]).among(scores["job_id"])
+    worth = scores[jobs].groupby("job_id")["value"].sum()
     queue = queue.assign(
         rank=np.arange(1, len(queue) + 1),
         value=queue["decision_id"].map(worth),
@@ -381,10 +383,11 @@ def recorded_draw(config: Config, run: ScoringRun, terms: pd.DataFrame) -> Queue
     with ledger:
         if run.run_id not in set(ledger.runs()["run_id"]):
             return None
-        queue = ledger.queued_decisions(terms["decision_id"].tolist())
-        said = ledger.scored().set_index("decision_id")
-    queue = queue[queue["run_id"] == run.run_id].reset_index(drop=True)
-    place = terms["decision_id"]
+        queue = ledger.queued_decisions(run_id=run.run_id)
+        place = terms["decision_id"]
+        latest = ledger.scored(run_id=run.run_id)
+        again = place[~IdSet(latest["decision_id"]).among(place)].tolist()  # by a later run
+        said = pd.concat([latest, ledger.scored(again)]).set_index("decision_id")
     scores = terms.assign(
         inclusion_probability=place.map(said["inclusion_probability"]),
         job_id=place.map(said["job_id"]),
@@ -461,10 +464,10 @@ def _score_rows(
     else:
         pool[chosen.order] = _ANY_POOL
     arm, pool = arm[chosen.heads], pool[chosen.heads]
-    ids = terms["decision_id"].to_numpy(object)
+    job_id = terms["decision_id"].iloc[chosen.heads].set_axis(terms.index)
     return terms.assign(
         inclusion_probability=chosen.inclusion_probability,
-        job_id=pd.Series(ids[chosen.heads], index=terms.index, dtype="str"),
+        job_id=job_id,
         arm=pd.Series(np.where(closed != "", closed, arm), index=terms.index, dtype="str"),
         pool=pd.Series(pool, index=terms.index, dtype="str"),
     )

@@ -22,7 +22,7 @@ from errdetect.data.policy_catalogue import read_policies
 from errdetect.data.provenance import Provenance
 from errdetect.data.renamed_columns import add_old_columns, schema_with_old_names
 from errdetect.data.sources import find_files
-from errdetect.features.point_in_time_features import PointInTimeFeatures
+from errdetect.features.point_in_time_features import PastColumns
 from errdetect.labels.intake_account import Intake
 from errdetect.ledger.run_records import ScoringRun
 from errdetect.model.bundle import ModelBundle
@@ -263,7 +263,7 @@ def _read_inputs(
     folder: Path | None,
     bundle: ModelBundle,
     progress: Progress,
-) -> tuple[ScoringSource | SparkSource, PointInTimeFeatures, Snapshot]:
+) -> tuple[ScoringSource | SparkSource, PastColumns, Snapshot]:
     """Read the log, the batch and the reviews: what was known before each decision."""
     policies = (
         read_policies(config.data_paths(config.data.policies)[0]) if config.data.policies else {}
@@ -353,8 +353,9 @@ def _run_id(
 ) -> str:
     """Return a run id from all inputs of the queue: scoring the same again is the same run."""
     digest = hashlib.sha256(version.encode())
-    ids = terms["decision_id"].to_numpy(object)
-    digest.update(pd.util.hash_array(ids, categorize=False).tobytes())
+    for start in range(0, len(terms), _CHUNK):
+        ids = terms["decision_id"].iloc[start : start + _CHUNK].to_numpy(object)
+        digest.update(pd.util.hash_array(ids, categorize=False).tobytes())
     for name in ("p_error", "value"):
         digest.update(terms[name].to_numpy(np.float64).round(9).tobytes())
     digest.update(terms["decision_id"].isin(judged).to_numpy(bool).tobytes())

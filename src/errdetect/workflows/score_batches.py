@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 from errdetect.config import Config
 from errdetect.config_schema import QueueSettings, ScoreSettings
@@ -19,8 +20,9 @@ from errdetect.data.policy_catalogue import Policy
 from errdetect.data.rejected_rows import Rejections
 from errdetect.data.sources import SourceFile, Sources
 from errdetect.data.table_reading import TableRead, iter_decisions
+from errdetect.features.counted_log import CountedLog
 from errdetect.features.feature_matrix import Encoding
-from errdetect.features.point_in_time_features import PointInTimeFeatures
+from errdetect.features.point_in_time_features import PastColumns
 from errdetect.features.typed_columns import ColumnCounts, typed_columns
 from errdetect.model.bundle import ModelBundle
 from errdetect.model.policy_correction import PolicyContent
@@ -109,7 +111,7 @@ class ScoringSource:
         self._places: dict[str, set[str]] = {name: set() for name in _PLACES}
         self._stores = {name: FrameStore(folder / f"{name}.arrow") for name in self._paths}
         self._log_places: dict[str, set[str]] = {}
-        self._state = state
+        self._state, self._folder = state, folder
         self.known_until: pd.Timestamp | None = None
         self._log_rows = self._log_frames = self._slim_frames = 0
         if state is not None:
@@ -243,11 +245,12 @@ class ScoringSource:
         for number in range(len(store)):
             yield store.rows(number, wanted)
 
-    def index(self, names: Sequence[str], reviews: pd.DataFrame) -> PointInTimeFeatures:
-        """Index what was known before each decision, for a model's features; keep what was read."""
-        past = PointInTimeFeatures.for_model_columns(
-            names, self.log(), reviews, slim=self.slim, sink=self.keep_slim
-        )
+    def index(self, names: Sequence[str], reviews: pd.DataFrame) -> CountedLog:
+        """Count what was known before each decision, for a model's features; keep what was read."""
+        if self._walked:
+            return CountedLog(names, self.every(), reviews, self._folder / f"known{len(names)}")
+        folder = self._folder / "known"
+        past = CountedLog(names, self.log(), reviews, folder, slim=self.slim, sink=self.keep_slim)
         self.keep()
         return past
 
@@ -300,7 +303,7 @@ def scoring_threads(config: Config) -> int:
 
 def score_batches(
     source: ScoringSource,
-    past: PointInTimeFeatures,
+    past: PastColumns,
     bundle: ModelBundle,
     policies: Mapping[str, Policy],
     config: Config,
@@ -329,7 +332,8 @@ def score_batches(
 
     def score_part(number: int) -> tuple[pd.DataFrame, int, ColumnCounts]:
         frame, rows = source.part(number)
-        return scorer.score(frame, past.add(frame, rows))
+        scored, old, held = scorer.score(frame, past.add(frame, rows))
+        return scored.assign(content=_packed_digests(scored["content"])), old, held
 
     parts: list[pd.DataFrame] = []
     done, learnt = 0, 0
@@ -347,6 +351,12 @@ def score_batches(
         pd.concat(source.rejects, ignore_index=True),
         (*source.batch_notes, *notes),
     )
+
+
+def _packed_digests(digests: pd.Series) -> pd.Series:
+    """Keep digests as 16 bytes each: as Python's objects they take four times the memory."""
+    kept = pa.array(digests, pa.binary(16), from_pandas=True)
+    return pd.Series(pd.arrays.ArrowExtensionArray(kept), index=digests.index)
 
 
 @dataclass(frozen=True)

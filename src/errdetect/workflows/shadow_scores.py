@@ -4,7 +4,6 @@ import pandas as pd
 
 from errdetect.config import Config
 from errdetect.errors import ModelError, error_message
-from errdetect.features.point_in_time_features import PointInTimeFeatures
 from errdetect.model.registry import CHALLENGER
 from errdetect.snapshot import Snapshot
 from errdetect.workflows.current_levels import follow_levels
@@ -59,7 +58,7 @@ def shadow_scores(
     bundle, _ = open_registry(config).load(version)
     progress(f"scoring with version {version} too")
     names = bundle.detector.encoding.names
-    past = PointInTimeFeatures.for_model_columns(names, source.every(), snapshot.reviews)
+    past = source.index(names, snapshot.reviews)
     if config.score.follow_levels:
         bundle = follow_levels(bundle, past, snapshot, source.every()).bundle
     threads = config.train.threads or free_threads(_MANY)

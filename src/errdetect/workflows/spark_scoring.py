@@ -18,6 +18,7 @@ from errdetect.data.rejected_rows import Rejections
 from errdetect.data.sources import SourceFile, find_files
 from errdetect.data.table_reading import scan_decisions
 from errdetect.errors import ConfigError, DataError, error_message
+from errdetect.features.counted_log import OVERALL, CountedKeys
 from errdetect.features.feature_matrix import Encoding
 from errdetect.features.point_in_time_features import PointInTimeFeatures
 from errdetect.features.typed_columns import ColumnCounts
@@ -31,8 +32,8 @@ from errdetect.spark.cleaning import (
     clean_decisions,
     spark_schema,
 )
-from errdetect.spark.counting import OVERALL, SPLIT_ROWS, count_earlier
-from errdetect.spark.known_before import CountedKeys, KnownBefore, first_versions, to_frame
+from errdetect.spark.counting import SPLIT_ROWS, count_earlier
+from errdetect.spark.known_before import KnownBefore, first_versions, to_frame
 from errdetect.spark.session import check_spark, open_session, size_shuffles
 from errdetect.workflows.current_levels import recent_ids
 from errdetect.workflows.decision_explainer import contrast_candidates

@@ -103,8 +103,7 @@ def _trace_ledger(ledger: Ledger, what: str) -> tuple[list[TraceStep], list[str]
         steps.append(TraceStep("decision", what, facts | {"run_id": row["run_id"]}))
         wanted.append(str(row["run_id"]))
     if queued.empty:
-        scored = ledger.scored()
-        for row in scored[scored["decision_id"] == what].to_dict("records"):
+        for row in ledger.scored([what]).to_dict("records"):
             facts = {str(k): v for k, v in row.items() if k != "decision_id" and v is not None}
             steps.append(TraceStep("decision", what, facts))
             wanted.append(str(row["run_id"]))

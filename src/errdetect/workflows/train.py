@@ -12,6 +12,7 @@ import pandas as pd
 
 from errdetect.config import Config
 from errdetect.errors import mask_secrets
+from errdetect.explanations.reasons import measure_fact_baselines
 from errdetect.features.feature_matrix import fit_reference_distribution
 from errdetect.features.point_in_time_features import add_point_in_time_features
 from errdetect.model.bundle import HeldOutScores, ModelBundle, hash_ids
@@ -499,6 +500,11 @@ def _training_record(
         "checks": _json_records(trained.verdict.frame()),
     }
     segments = segments[segments["measure"] == "auroc"].drop(columns="measure")
+    reference = fit_reference_distribution(
+        examples.decisions, encoding.numeric, list(encoding.categorical)
+    )
+    held = (trained.held_out.examples, trained.evaluated)
+    baselines = measure_fact_baselines(examples, trained.detector, held, reference.alike)
     return {
         "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "labels": len(examples),
@@ -514,9 +520,8 @@ def _training_record(
         "measured_by": MODEL,
         "price_microseconds": round(trained.price, 2),
         "gate": gate,
-        "reference": fit_reference_distribution(
-            examples.decisions, encoding.numeric, list(encoding.categorical)
-        ).to_jsonable(),
+        "reference": reference.to_jsonable(),
+        "fact_baselines": baselines.to_jsonable(),
         "reliability": trained.reliability.round(6).to_dict("records"),
         "reliability_by": trained.reliability_by.round(6).to_dict("records"),
         "notes": [*trained.notes, *right_label],

@@ -58,15 +58,24 @@ bench: $(STAMP)  ## every figure of README and docs, peers beside us (hours)
 	$(BIN)/python benchmarks/speed.py --decisions 100000,1000000
 	$(BIN)/python benchmarks/speed.py --decisions 100000,1000000 --no-text
 
-docs: $(STAMP)   ## check the docs: links, and every command that they show
-	$(BIN)/python -m pytest tests/test_docs.py
+$(VENV)/.docs: $(STAMP) requirements/docs.txt
+	@$(BIN)/python tools/install.py requirements/docs.txt
+	@touch $@
+
+docs: $(VENV)/.docs   ## build the site (site/index.html); every link, anchor and snippet is checked
+	$(BIN)/python tools/make_reference.py --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	$(BIN)/python -m pytest tests/test_docs.py tests/test_site.py tests/test_reference.py tests/test_tutorial.py
+	@echo "Open site/index.html"
 
 lock:            ## pin requirements anew, with the hashes of all their files (needs uv)
 	uv pip compile pyproject.toml --extra dev --python-version 3.11 --no-header --no-annotate --no-emit-index-url --generate-hashes -o requirements/dev.txt
 	uv pip compile pyproject.toml --python-version 3.11 --no-header --no-annotate --no-emit-index-url --generate-hashes -o requirements/runtime.txt
+	echo "psycopg[binary]>=3.2" | uv pip compile - -c requirements/dev.txt --python-version 3.11 --no-header --no-annotate --no-emit-index-url --generate-hashes -o requirements/postgresql.txt
+	uv pip compile requirements/docs.in -c requirements/dev.txt --python-version 3.11 --no-header --no-annotate --no-emit-index-url --generate-hashes -o requirements/docs.txt
 
 sbom: $(STAMP)   ## software bill of materials of the runtime requirements (CycloneDX), with licences
 	$(BIN)/python tools/sbom.py --out sbom.json
 
 clean:           ## remove the environment and what tools left
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache errdetect-demo
+	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache errdetect-demo

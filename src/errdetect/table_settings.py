@@ -203,7 +203,7 @@ class TableMapping(ConfigSection):
     time_zone: ZoneName | dict[str, ZoneName] | None = Field(
         None, description="zone of times that name none; or market: zone; null: UTC"
     )
-    dates: Literal["day_first", "month_first"] | None = Field(
+    dates: Literal["day_first", "month_first", "day_numbers"] | None = Field(
         None, description="the order in dates such as 03/04/2026"
     )
     decimal: Literal[",", "."] | None = Field(None, description="decimal sign of numbers in text")

@@ -397,3 +397,16 @@ def test_damaged_compression_that_gives_wrong_bytes_first(tmp_path):
         (tmp_path / "a.csv.gz").write_bytes(changed)
         with pytest.raises(DataError):
             read_decisions(tmp_path / "a.csv.gz")
+
+
+def test_column_names_may_hold_line_breaks_and_text_files_any_delimiter(tmp_path):
+    (tmp_path / "log.txt").write_bytes('"Case\nno"\tAction\r\nc1\t"a\nb"\r\n'.encode("utf-16"))
+    (file,) = find_files(tmp_path / "log.txt")
+    (batch,) = read_batches(file, batch_rows=10)
+    assert batch.table.to_pylist() == [{"Case\nno": "c1", "Action": "a\nb"}]
+
+
+def test_a_note_in_a_folder_of_parts_is_no_table(tmp_path):
+    (tmp_path / "part-0.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "README.txt").write_text("These are the parts.\n")
+    assert [one.path.name for one in find_files(tmp_path)] == ["part-0.csv"]

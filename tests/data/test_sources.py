@@ -15,7 +15,7 @@ def folder(tmp_path):
         "a.parquet",
         "b.csv",
         "c.JSONL.GZ",
-        "notes.txt",
+        "notes.pdf",
         ".hidden.csv",
         "parts/_SUCCESS",
         "parts/part-1.parquet",
@@ -73,8 +73,8 @@ def test_what_is_not_found_is_said_with_near_names(folder):
 
 
 def test_other_formats_and_empty_folders_are_refused(folder):
-    with pytest.raises(DataError, match=r"must end in one of \.parquet, .*got 'notes\.txt'"):
-        find_files(folder / "notes.txt")
+    with pytest.raises(DataError, match=r"must end in one of \.parquet, .*got 'notes\.pdf'"):
+        find_files(folder / "notes.pdf")
     (folder / "empty").mkdir()
     with pytest.raises(
         DataError, match="must hold Parquet, CSV, JSON Lines or Excel files, got none"

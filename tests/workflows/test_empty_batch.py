@@ -1,6 +1,9 @@
 """An empty night: nothing to score or to import is no error, and leaves empty tables."""
 
 import gzip
+import sqlite3
+import zipfile
+from contextlib import closing
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -22,19 +25,39 @@ def batches(folder):
     pd.DataFrame(
         {name: pd.Series([], dtype="str") for name in HEADER.strip().split(",")}
     ).to_parquet(folder / "d.parquet")
-    return ["a.csv", "b.csv.gz", "c.jsonl", "d.parquet"]
+    (folder / "e.json").write_text("[]")
+    pd.DataFrame(columns=HEADER.strip().split(",")).to_excel(folder / "f.xlsx", index=False)
+    with zipfile.ZipFile(folder / "g.zip", "w") as archive:
+        archive.writestr("g.csv", HEADER)
+    (folder / "h.txt").write_bytes(HEADER.replace(",", "\t").encode("utf-16"))
 
 
-@pytest.mark.parametrize("name", ["a.csv", "b.csv.gz", "c.jsonl", "d.parquet"])
-def test_scoring_no_decision_writes_empty_tables(config, trained, tmp_path, name):
-    assert name in batches(tmp_path)
-    result = score(config, tmp_path / name, tmp_path / "out")
+BATCHES = ["a.csv", "b.csv.gz", "c.jsonl", "d.parquet", "e.json", "f.xlsx", "g.zip", "h.txt"]
+
+
+def check_empty(config, source, tmp_path):
+    result = score(config, source, tmp_path / "out")
     assert (result.n_scored, result.n_queued) == (0, 0)
     for table, schema in (("scores", SCORES), ("queue", QUEUE), ("explanations", EXPLANATIONS)):
         read = pq.read_table(tmp_path / "out" / f"{table}.parquet")
         assert read.num_rows == 0
         assert set(schema.names) <= set(read.column_names)
         assert read.schema.field("decision_id").type == schema.field("decision_id").type
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_scoring_no_decision_writes_empty_tables(config, trained, tmp_path, name):
+    batches(tmp_path)
+    check_empty(config, tmp_path / name, tmp_path)
+
+
+def test_a_database_without_new_rows_writes_empty_tables(config, trained, tmp_path):
+    with closing(sqlite3.connect(tmp_path / "log.db")) as database:
+        database.execute(f"CREATE TABLE log ({HEADER})")
+        database.commit()
+    url = f"sqlite:///{tmp_path / 'log.db'}"
+    check_empty(config, f"{url}::log", tmp_path)
+    check_empty(config, f"{url}::SELECT * FROM log WHERE score > 2", tmp_path)
 
 
 def test_a_file_without_a_header_is_no_empty_batch(config, trained, tmp_path):

@@ -13,6 +13,7 @@ from errdetect.workflows.load_data import read_tables
 from errdetect.workflows.run import run
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
+import platform_pairs
 from table_pairs import PAIRS, bpo
 
 
@@ -38,6 +39,43 @@ def test_columns_are_mapped_and_the_config_validates(tmp_path, make):
     assert len(loaded.reviews.frame) == len(pair.reviews)
     assert loaded.reviews.frame["verdict"].isin(["upheld", "overturned"]).all()
     assert loaded.snapshot.reviews["decision_id"].isin(loaded.decisions.frame["decision_id"]).all()
+
+
+#: Pairs with a word that nobody could know: it is named, and the config says where it goes.
+_OPEN = {
+    "forum": "'hold' means allow or enforce",
+    "jobs": "'Held back' means",
+    "mexican": "is the verdict",
+}
+
+
+@pytest.mark.parametrize("make", platform_pairs.PLATFORMS, ids=lambda make: make.__name__)
+def test_nine_of_ten_columns_of_any_platform_are_mapped(tmp_path, make):
+    log, reviews, log_truth, review_truth, log_name, review_name, how = make()
+    files = [
+        platform_pairs.write(log, tmp_path / log_name, how),
+        platform_pairs.write(reviews, tmp_path / review_name, how),
+    ]
+    result = init([str(file) for file in files], tmp_path / "c.yaml")
+    assert [one.role for one in result.tables] == ["decisions", "reviews"]
+    right, wrong = 0, {}
+    for found, truth in zip(result.tables, (log_truth, review_truth), strict=True):
+        sure = {one.column: one.target for one in found.guesses if one.sure}
+        for column, target in sure.items():
+            if target in truth.get(column, "").split("|"):
+                right += 1
+            else:
+                wrong[column] = target
+    assert wrong == {}
+    assert right >= 0.9 * len(log_truth | {f"r {name}": "" for name in review_truth})
+    load_config(tmp_path / "c.yaml")
+    if make.__name__ in _OPEN:
+        assert _OPEN[make.__name__] in "\n".join(result.open_points)
+        return
+    assert result.problem == ""
+    loaded = read_tables(load_config(tmp_path / "c.yaml"), progress=lambda _: None)
+    assert loaded.reviews is not None
+    assert (len(loaded.decisions.frame), len(loaded.reviews.frame)) == (len(log), len(reviews))
 
 
 def test_a_config_is_never_overwritten(tmp_path):
@@ -145,3 +183,38 @@ def test_a_column_of_our_name_keeps_it_where_some_times_cannot_be_read(tmp_path)
     result = init([str(tmp_path / "log.csv")], tmp_path / "errdetect.yaml")
     assert "their_decided_at" not in (tmp_path / "errdetect.yaml").read_text()
     assert "decided_at" in result.problem  # the bad times are named with counts
+
+
+def test_days_that_a_sheet_counts_are_read(tmp_path):
+    rows = "\n".join(f"d{i},{46054 + i},spam,remove" for i in range(40))
+    (tmp_path / "log.csv").write_text(f"decision_id,decision date,policy_id,action\n{rows}\n")
+    result = init([str(tmp_path / "log.csv")], tmp_path / "c.yaml")
+    assert result.problem == ""
+    config = load_config(tmp_path / "c.yaml")
+    assert config.data.decisions.dates == "day_numbers"
+    frame = read_tables(config, progress=lambda _: None).decisions.frame
+    assert frame["decided_at"].min() == pd.Timestamp("2026-02-01", tz="UTC")
+
+
+def test_reviews_of_appeals_are_no_random_sample(tmp_path):
+    log().to_csv(tmp_path / "log.csv", index=False)
+    pd.DataFrame({
+        "appeal ref": [f"a{i}" for i in range(30)], "case_id": [f"c{i}" for i in range(30)],
+        "resolved": "2026-03-04T10:00Z", "outcome": ["granted", "denied"] * 15,
+    }).to_csv(tmp_path / "answers.csv", index=False)  # fmt: skip
+    result = init([str(tmp_path / one) for one in ("log.csv", "answers.csv")], tmp_path / "c.yaml")
+    assert result.problem == ""
+    reviews = read_tables(load_config(tmp_path / "c.yaml"), progress=lambda _: None).reviews
+    assert reviews is not None
+    assert dict(reviews.frame["verdict"].value_counts()) == {"overturned": 15, "upheld": 15}
+    assert set(reviews.frame["source"]) == {"appeal"}
+
+
+def test_a_config_of_unknown_words_alone_is_still_a_config(tmp_path):
+    log().to_csv(tmp_path / "log.csv", index=False)
+    pd.DataFrame({
+        "case_id": [f"c{i}" for i in range(30)], "checked_at": "2026-03-04T10:00Z", "verdict": ["glorp", "zonk"] * 15,
+    }).to_csv(tmp_path / "qa.csv", index=False)  # fmt: skip
+    result = init([str(tmp_path / one) for one in ("log.csv", "qa.csv")], tmp_path / "c.yaml")
+    assert load_config(tmp_path / "c.yaml").data.reviews.values == {}
+    assert "what 'glorp' means as a verdict (15 rows)" in result.open_points

@@ -1,6 +1,7 @@
 """The commands for a first look: a config from files, and everything from a config."""
 
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +19,10 @@ from errdetect.cli.commands import (
     progress_printer,
 )
 
-__all__: list[str] = []
+__all__ = ["COMPLETING"]
+
+#: Set by a shell that asks for completions, see `errdetect completion`.
+COMPLETING = "_ERRDETECT_COMPLETE"
 
 
 def _ask(question: str, answers: Sequence[str]) -> str:
@@ -35,6 +39,33 @@ def _ask(question: str, answers: Sequence[str]) -> str:
         found = [one for one in answers if one.startswith(given)]
         if len(found) == 1:
             return found[0]
+
+
+class Shell(StrEnum):
+    """Shells that can complete commands."""
+
+    bash = "bash"
+    zsh = "zsh"
+    fish = "fish"
+
+
+@app.command()
+def completion(
+    shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],
+) -> None:
+    """Print what makes a shell complete commands and options.
+
+    For bash, add `eval "$(errdetect completion bash)"` to ~/.bashrc; for zsh the same with zsh to ~/.zshrc, after
+    `compinit`; for fish, write it to ~/.config/fish/completions/errdetect.fish.
+
+    Example: `errdetect completion bash`
+    """
+    from typer.completion import get_completion_script  # type: ignore[attr-defined]
+
+    script = get_completion_script(
+        prog_name="errdetect", complete_var=COMPLETING, shell=shell.value
+    )
+    typer.echo(script)
 
 
 @app.command()

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,8 @@ _ROWS, _BATCH, _SAMPLE = 300_000, 50_000, 5_000
 _SLASHED = re.compile(r"^(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})\b")
 _ZONED = re.compile(r"(?:Z|UTC|GMT|[+-]\d{2}:?\d{2})\)?$")
 _JOINED = r"^([a-z]{4,}?)(ids?|name|code|type|date|time|at|by|score|version|result|ts|no|number)$"
+#: A spreadsheet's day number, from 2009 to 2036.
+_RECENT_DAY = re.compile(r"4\d{4}(?:[.,]\d+)?")
 _IDENT = re.compile(r"^(?=.*\d)[\w:/.#@-]+$")
 
 
@@ -70,11 +73,13 @@ class ColumnProfile:
     time
         Share of the sample that is a time; dates such as 3.4.2026 count.
     dates
-        `day_first`, `month_first`, `either`, or empty where dates begin with the year.
+        `day_first`, `month_first`, `either`, `day_numbers`, or empty where dates begin with the year.
     zoned
         Whether times name their zone.
     keys
         All values, for comparing the keys of two tables.
+    of_appeals
+        Whether the table's name or its other columns tell that it is about appeals.
     """
 
     name: str
@@ -90,6 +95,7 @@ class ColumnProfile:
     dates: str = ""
     zoned: bool = True
     keys: frozenset[str] = field(default_factory=frozenset, repr=False)
+    of_appeals: bool = False
 
     @property
     def unique(self) -> float:
@@ -136,11 +142,12 @@ def lexicon() -> Mapping[str, Any]:
     """Return the words of column_words.yaml, their patterns filled in."""
     text = files("errdetect.data").joinpath("column_words.yaml").read_text(encoding="utf-8")
     raw: Any = parse_yaml(text)
-    lists = {"ids": raw["ids"], "times": raw["times"]}
+    lists = {key: raw[key] for key in ("ids", "times", "accounts", "items", "machine", "harms")}
     names = {
         target: [
-            (float(weight), pattern.removeprefix("~").format(**lists), pattern.startswith("~"))
+            (float(weight), part.removeprefix("~").format(**lists), part.startswith("~"))
             for weight, pattern in patterns
+            for part in re.split(r"\|(?=~)", pattern)
         ]
         for target, patterns in raw["names"].items()
     }
@@ -149,13 +156,18 @@ def lexicon() -> Mapping[str, Any]:
         actions[meaning].append(plain_word(word))
     groups = {
         key: {meaning: {plain_word(str(w)) for w in words} for meaning, words in raw[key].items()}
-        for key in ("verdicts", "sources")
+        for key in ("verdicts", "sources", "appeals")
     }
     return {
         "names": names,
         "actions": {meaning: _inflected(words) for meaning, words in actions.items()},
         **{key: {m: _inflected(w) for m, w in group.items()} for key, group in groups.items()},
         "short": raw["short"],
+        "ids": raw["ids"],
+        "idle": {kind: set(words) for kind, words in raw["idle"].items()},
+        "appealing": re.compile(raw["appealing"]),
+        "times": raw["times"],
+        "notes": re.compile(raw["notes"]),
         "later": re.compile(raw["later"].removeprefix("~")),
         "policies": re.compile(raw["policies"].removeprefix("~")),
         "countries": set(raw["countries"].split()),
@@ -208,11 +220,12 @@ def match_name(name: str, target: str) -> float:
     (1.0, 0.0)
     """
     plain = plain_name(name)
+    unqualified = plain_name(re.sub(r"\([^)]*\)|\[[^\]]*\]", " ", name))  # Risk Score (0-1000)
     best = 0.0
     # Umlauts written out, and words joined without a sign: pruefer, decisionid.
     joined = re.sub(_JOINED, r"\1_\2", plain)
     full = "_".join(lexicon()["short"].get(word, word) for word in plain.split("_"))
-    for text in {plain, re.sub(r"(?<=[aou])e(?=[a-z])", "", plain), joined, full}:
+    for text in {plain, unqualified, re.sub(r"(?<=[aou])e(?=[a-z])", "", plain), joined, full}:
         for weight, pattern, anywhere in lexicon()["names"].get(target, ()):
             if re.fullmatch(pattern, text) or (anywhere and re.search(pattern, text)):
                 best = max(best, weight)
@@ -253,12 +266,23 @@ def _profile(found: Sequence[SourceFile], source: str, sheet: str | None) -> Tab
             if n_rows >= _ROWS:
                 break
     names = dict.fromkeys(name for part in parts for name in part.column_names if name)
+    appeals = _about_appeals([Path(source).stem, sheet or "", *names])
     columns = {}
     for name in names:
         held = [part[name].combine_chunks() for part in parts if name in part.column_names]
         if not any(pat.is_nested(array.type) for array in held):
-            columns[name] = _column(name, held, n_rows)
+            columns[name] = replace(_column(name, held, n_rows), of_appeals=appeals)
     return TableProfile(source, sheet if _several_sheets(found) else None, n_rows, columns)
+
+
+def _about_appeals(names: Iterable[str]) -> bool:
+    """Return whether a table is about appeals, by its name or that of an appeal's id or answer."""
+    pattern = lexicon()["appealing"]
+    found = [plain_name(name) for name in names]
+    ids = re.compile(rf"_?({lexicon()['ids']}|ref|appeals?)$")
+    return any(pattern.search(name) and ids.search(name) for name in found) or bool(
+        pattern.search(found[0])
+    )
 
 
 def _several_sheets(found: Sequence[SourceFile]) -> bool:
@@ -329,4 +353,6 @@ def _times(
         return (0.0 if first > 12 and third > 12 else 1.0), order, zoned
     read = to_time(name, pa.array(given.head(2000), pa.large_string()))
     share = 1 - float(np.mean(read.bad | np.asarray(read.values.is_null())))
+    if numeric and share == 0 and given.str.fullmatch(_RECENT_DAY).all():
+        return 1.0, "day_numbers", False
     return share, "", zoned or (numeric and share > 0)

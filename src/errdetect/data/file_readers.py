@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from typing import IO, Any
 
 import numpy as np
@@ -222,7 +223,7 @@ def read_delimited(file: SourceFile, batch_rows: int) -> Iterator[RawBatch]:
             pacsv.ConvertOptions(column_types=texts, strings_can_be_null=True, null_values=[""]),
         )
         if reader.schema.names != header.names:
-            do = "Write the column names on the first line, each without a line break."
+            do = "Write the column names on the first line, in quotes where they hold a line break."
             raise DataError(f"{file.shown} must begin with its column names, got others. {do}")
         yield from _number_rows(file, reader, batch_rows, broken)
 
@@ -267,19 +268,29 @@ def _read_header(file: SourceFile) -> _Header:
         sep, skip = _SEP_LINE.fullmatch(line.rstrip("\r\n")), 0
         if sep:
             line, skip = next((line for _, line in lines if line.strip()), ""), at + 1
+        # A name may hold line breaks, between quotes: "Screened\nat".
+        for _, more in islice(lines, _HEADER_LINES):
+            if line.count('"') % 2 == 0:
+                break
+            line += more
     if sep:
         delimiter = "\t" if sep[1] == "\\t" else sep[1]
     else:
         delimiter = "\t" if file.format == "tsv" and "\t" in line else _detect_delimiter(line)
-    header = next(csv.reader([line], delimiter=delimiter), [])
+    header = _split(line, delimiter)
     require_unique_columns(file.shown, header)
     return _Header(header, delimiter, skip, encoding)
 
 
 def _detect_delimiter(line: str) -> str:
     """Choose the delimiter that splits the header into most names; commas by default."""
-    counts = {mark: len(next(csv.reader([line], delimiter=mark), [])) for mark in _DELIMITERS}
+    counts = {mark: len(_split(line, mark)) for mark in _DELIMITERS}
     return max(counts, key=lambda mark: counts[mark])
+
+
+def _split(line: str, delimiter: str) -> list[str]:
+    """Return the column names of a header, which may hold line breaks."""
+    return next(csv.reader(io.StringIO(line, newline=""), delimiter=delimiter), [])
 
 
 def _refuse_open_quote(file: SourceFile, last: pa.Table, *, ragged_open: bool) -> None:
@@ -302,6 +313,8 @@ def _ends_in_quote(file: SourceFile) -> bool:
 
 
 _EXACT = 2.0**53
+#: Line breaks in the column names.
+_HEADER_LINES = 50
 #: No line may be as long as this, in bytes.
 _LONGEST = 256 << 20
 

@@ -1,5 +1,6 @@
 """Times of a table whose config names its time zone or the order of day and month, written as ISO 8601."""
 
+import datetime as dt
 from collections.abc import Mapping
 from typing import Literal
 
@@ -10,10 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pat
 
-from errdetect.data.time_formats import TimeFormatError, parse_time
+from errdetect.data.time_formats import DAY_NUMBER, TimeFormatError, parse_time
 from errdetect.errors import DataError, error_message
 
-__all__ = ["to_iso_times"]
+__all__ = ["DateForm", "to_iso_times"]
+
+#: How a table writes days: their order with the month, or as spreadsheets count them.
+DateForm = Literal["day_first", "month_first", "day_numbers"]
 
 _TEXT = pa.large_string()
 _ORDER = {
@@ -33,6 +37,8 @@ _PADDED = (
 )
 _LOCAL = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?$"
 _DAY = r"^(\d{4}-\d{2}-\d{2})$"
+#: Lotus counted 1900 as a leap year, and spreadsheets still do: so from 1 March 1900 days count from here.
+_DAY_ZERO = dt.datetime(1899, 12, 30)
 _FIRST, _LAST = "00:00:00", "23:59:59.999999"
 _NO_ZONE = "no zone for market "
 _NUMBER = r"^[+-]?\d+(?:\.\d*)?$"
@@ -41,7 +47,7 @@ _NUMBER = r"^[+-]?\d+(?:\.\d*)?$"
 def to_iso_times(
     values: pa.Array,
     *,
-    dates: Literal["day_first", "month_first"] | None,
+    dates: DateForm | None,
     zone: str | Mapping[str, str] | None,
     markets: pa.Array | None,
     day_end: bool,
@@ -51,9 +57,11 @@ def to_iso_times(
     Parameters
     ----------
     values
-        Text, times or days, shape (n,). Numbers and times with a zone stay as they are.
+        Text, times or days, shape (n,). Times with a zone stay as they are, and so do numbers that
+        are no days.
     dates
-        The order of day and month in dates that do not begin with the year; None leaves them.
+        The order of day and month in dates that do not begin with the year, or `day_numbers` where
+        numbers from 20000 to 69999 count days since 30 December 1899; None leaves them.
     zone
         The zone of times that name none, or the zone of each market; None leaves them.
     markets
@@ -80,6 +88,9 @@ def to_iso_times(
     ['2026-04-03T11:05:00.000000Z', '2026-04-03 01:05 PM[Europe/Berlin]', '2026-01-01T00:00Z', 'soon']
     """
     texts = _as_text(values)
+    if dates == "day_numbers":
+        texts = _from_day_numbers(values.cast(_TEXT) if texts is None else texts)
+        dates = None
     if texts is None:
         return values
     if dates is not None:
@@ -114,6 +125,19 @@ def _as_text(values: pa.Array) -> pa.Array | None:
     if pat.is_string(kind) or pat.is_large_string(kind) or pat.is_string_view(kind):
         return pc.utf8_trim_whitespace(values.cast(_TEXT))
     return None
+
+
+def _from_day_numbers(texts: pa.Array) -> pa.Array:
+    """Write 46054 and 46054,5 as 2026-02-01 and 2026-02-01T12:00:00; others stay as they are."""
+    rows = np.flatnonzero(_mask(pc.match_substring_regex(texts, DAY_NUMBER)))
+    if not len(rows):
+        return texts
+    out = np.array(texts.to_pylist(), dtype=object)
+    for row in rows:
+        days = float(out[row].replace(",", "."))
+        moment = _DAY_ZERO + dt.timedelta(seconds=round(days * 86_400))
+        out[row] = moment.date().isoformat() if days == int(days) else moment.isoformat()
+    return pa.array(out, _TEXT)
 
 
 def _year_first(texts: pa.Array, dates: str) -> pa.Array:

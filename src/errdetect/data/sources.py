@@ -49,7 +49,7 @@ TableName = Literal["decisions", "reviews", "draws", ""]
 #: What callers may pass as a source.
 _FORMATS = {
     "parquet": (".parquet", ".pq"),
-    "csv": (".csv",),
+    "csv": (".csv", ".txt", ".tab"),
     "tsv": (".tsv",),
     "jsonl": (".jsonl", ".ndjson", ".json"),
     "excel": (".xlsx", ".xlsm", ".xls"),
@@ -428,7 +428,9 @@ def _list_part_files(folder: Path) -> list[SourceFile]:
     for path in sorted(folder.rglob("*")):
         inner = path.relative_to(folder).parts
         form, zipped = _file_format(path), path.name.lower().endswith(_ZIP)
-        usable = path.is_file() and not any(p.startswith(("_", ".")) for p in inner)
+        # A folder of parts may hold a README.txt; a text file counts where it is named.
+        noted = any(p.startswith(("_", ".")) for p in inner) or path.suffix.lower() == ".txt"
+        usable = path.is_file() and not noted
         if usable and (zipped or form is not None):
             pairs = (part.partition("=") for part in inner[:-1] if "=" in part)
             values = {key: None if v == _NO_PARTITION else unquote(v) for key, _, v in pairs}

@@ -3,6 +3,7 @@
 A wrong guess is worse than none: below `SURE` a guess is only shown, and the config has it as a comment.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -18,15 +19,14 @@ from errdetect.data.column_profiles import (
     plain_name,
     plain_word,
 )
+from errdetect.data.word_meanings import flag_meanings, is_flag, share_with_meaning
 from errdetect.schemas import DECISIONS, DRAWS, REVIEWS
 
 __all__ = [
     "SURE",
     "ColumnGuess",
     "GuessedTable",
-    "GuessedWords",
     "guess_tables",
-    "guess_words",
     "tells_later_facts",
 ]
 
@@ -35,13 +35,15 @@ Role = Literal["decisions", "reviews", "draws"]
 #: From here on a guess is used; between the two it is shown as a comment; below it is dropped.
 SURE, _SHOWN = 0.62, 0.38
 _MARGIN = 0.06
+#: So few words may be actions or verdicts by their column's name alone; the config asks what they mean.
+_FEW = 12
+#: More distinct codes are taken for policies only with a name that says so.
+_POLICIES = 60
 _TARGETS: Mapping[Role, Sequence[str]] = {
     "decisions": [column.name for column in DECISIONS],
     "reviews": [column.name for column in REVIEWS],
     "draws": [column.name for column in DRAWS],
 }
-_YES = {"true", "yes", "y", "1", "t", "ja", "oui", "si", "tak", "x", "sim"}
-_NO = {"false", "no", "n", "0", "f", "nein", "non", "nie", "nao"}
 
 
 @dataclass(frozen=True)
@@ -96,26 +98,11 @@ class GuessedTable:
 
 
 @dataclass(frozen=True)
-class GuessedWords:
-    """What the words of a column mean.
-
-    Parameters
-    ----------
-    known
-        The user's word -> ours, for those whose meaning is plain.
-    unknown
-        Other words -> rows.
-    """
-
-    known: Mapping[str, str]
-    unknown: Mapping[str, int]
-
-
-@dataclass(frozen=True)
 class _Others:
     """What is known of other tables: the decisions' keys and policies, and the columns that link the tables."""
 
     keys: frozenset[str] = frozenset()
+    key_name: str = ""
     policies: frozenset[str] = frozenset()
     linked: frozenset[str] = frozenset()
 
@@ -169,8 +156,12 @@ def _linking_columns(table: TableProfile, tables: Sequence[TableProfile]) -> fro
                 continue
             for reference in other.columns.values():
                 inside = len(reference.keys & column.keys) >= 0.5 * len(reference.keys)
-                # Row numbers lie in each other by accident.
-                meant = not _counts_rows(column) or match_name(reference.name, "decision_id") >= 0.8
+                # Row numbers lie in each other by accident, unless the columns share a name.
+                meant = (
+                    not _counts_rows(column)
+                    or match_name(reference.name, "decision_id") >= 0.8
+                    or plain_name(reference.name) == plain_name(name)
+                )
                 if reference.n_distinct >= 20 and inside and meant:
                     names.add(name)
     return frozenset(names)
@@ -188,6 +179,7 @@ def _others_of(found: GuessedTable) -> _Others:
     key, policy = found.column("decision_id"), found.column("policy_id")
     return _Others(
         frozenset() if key is None else key.keys,
+        "" if key is None else plain_name(key.name),
         frozenset() if policy is None else frozenset(policy.words),
     )
 
@@ -226,10 +218,21 @@ def _strength(
         largest = max(one.n_rows for one in tables)
         value += 0.8 * (table.n_rows == largest) + (0.5 if "decision_id" in sure else -1.0)
     elif role == "reviews":
-        value += 0.0 if "verdict" in sure else -2.0
+        value += 0.0 if "verdict" in sure else 1.0 if _refers(table, tables) else -2.0
     else:
         value += -2.5 if "inclusion_probability" not in sure or len(table.columns) > 8 else 0.0
     return value
+
+
+def _refers(table: TableProfile, tables: Sequence[TableProfile]) -> bool:
+    """Return whether a table holds the key of a larger one, and tells who and when."""
+    when = any(column.time >= 0.9 for column in table.columns.values())
+    return when and any(
+        plain_name(name) == plain_name(reference) and column.keys <= other.columns[reference].keys
+        for other in tables if other.n_rows > table.n_rows
+        for reference in _linking_columns(other, tables)
+        for name, column in table.columns.items()
+    )  # fmt: skip
 
 
 def _assign(table: TableProfile, role: Role, others: _Others) -> tuple[ColumnGuess, ...]:
@@ -286,16 +289,22 @@ def _confidence(
     if fit <= 0:
         return 0.0
     alone = _ALONE.get(target, 0.0)
+    if target == "policy_id" and column.n_distinct > _POLICIES:
+        alone = 0.5  # codes of so many kinds may be partners or places
+    if target == "text" and role == "decisions" and column.unique > 0.5 and not _notes(column.name):
+        alone = 0.66
     if role == "decisions" and others.linked == {column.name}:
         return max(0.9, name) if target == "decision_id" else 0.4 * name * fit
     if role == "decisions" and target == "decision_id" and column.name in others.linked:
         return max(0.75, name)
+    if role != "decisions" and _is_decisions_key(column, others):
+        return 1.0 if target == "decision_id" else 0.0
     if target == "decision_id" and others.keys and role != "decisions":
         return fit * (0.85 + 0.15 * name)
     if target in ("decided_at", "reviewed_at", "drawn_at"):
         times = [
             one for one in table.columns.values()
-            if one.time >= 0.9 and (not _only_number(one) or match_name(one.name, target) >= 0.5)
+            if one.time >= 0.9 and (not _only_number(one) or _named_time(one.name, target))
         ]  # fmt: skip
         if len(times) == 1 and times[0] is column:
             name = max(name, 0.66)
@@ -318,6 +327,22 @@ def tells_later_facts(name: str) -> bool:
     return bool(lexicon()["later"].search(plain_name(name)))
 
 
+def _is_decisions_key(column: ColumnProfile, others: _Others) -> bool:
+    """Return whether a column is the decisions' key by its name and its values, whatever it is called."""
+    return plain_name(column.name) == others.key_name and _fit_reference(column, others) == 1.0
+
+
+def _named_time(name: str, target: str) -> bool:
+    """Return whether a number may be a time by its name."""
+    ends = re.compile(rf"(?:^|_)(?:{lexicon()['times']})(?:_|$)")
+    return match_name(name, target) >= 0.5 or bool(ends.search(plain_name(name)))
+
+
+def _notes(name: str) -> bool:
+    """Return whether a column is rather about the decision than the content."""
+    return bool(lexicon()["notes"].search(plain_name(name)))
+
+
 def _only_number(column: ColumnProfile) -> bool:
     return len(column.numbers) > 0
 
@@ -327,7 +352,7 @@ _WORDED = ("policy_id", "action", "verdict", "source", "correct_policy_id")
 #: Targets that values alone can show, and how surely.
 _ALONE = {
     "verdict": 0.7, "action": 0.7, "language": 0.66, "market": 0.64, "text": 0.5, "source": 0.5,
-    "correct_policy_id": 0.5, "score": 0.45, "policy_id": 0.5, "decision_id": 0.4,
+    "correct_policy_id": 0.5, "score": 0.45, "policy_id": 0.64, "decision_id": 0.4,
 }  # fmt: skip
 
 
@@ -386,7 +411,7 @@ def _fit_policy(column: ColumnProfile, _: _Others) -> float:
         return 0.0
     if column.n_distinct > 400 or (column.n_given > 100 and column.unique > 0.3):
         return 0.0
-    if _coded(column) or _is_flag(column) or _is_action(column) >= 0.8:
+    if _coded(column) or is_flag(column) or _is_action(column) >= 0.8:
         return 0.05
     hits = _policy_words(column)
     return 1.0 if hits >= 0.5 else 0.8 if hits >= 0.2 else 0.6
@@ -402,18 +427,18 @@ def _policy_words(column: ColumnProfile) -> float:
 def _fit_action(column: ColumnProfile, _: _Others) -> float:
     if column.time >= 0.9 or _fraction(column) or column.n_distinct > 40:
         return 0.0
-    if _is_flag(column):
-        return 0.9 if _flag_meanings(column, "action") else 0.3
+    if is_flag(column):
+        return 0.9 if flag_meanings(column, "action") else 0.3
     share = _is_action(column)
-    verdict = column.share_in(set().union(*lexicon()["verdicts"].values()))
+    verdict = share_with_meaning(column, "verdict")
     if verdict > share:
         return 0.2
-    return 1.0 if share >= 0.85 else 0.8 if share >= 0.4 else 0.25
+    few = not len(column.numbers) and column.n_distinct <= _FEW
+    return 1.0 if share >= 0.85 else 0.8 if share >= 0.4 else 0.45 if few else 0.25
 
 
 def _is_action(column: ColumnProfile) -> float:
-    words = lexicon()["actions"]
-    return column.share_in(words["allow"] | words["enforce"])
+    return share_with_meaning(column, "action")
 
 
 def _fit_score(column: ColumnProfile, _: _Others) -> float:
@@ -480,7 +505,7 @@ def _fit_words(column: ColumnProfile, _: _Others) -> float:
 def _fit_few_words(column: ColumnProfile, _: _Others) -> float:
     if column.time >= 0.9 or _fraction(column) or column.n_distinct > 80 or column.length > 40:
         return 0.0
-    return 0.2 if _is_flag(column) else 0.95
+    return 0.2 if is_flag(column) else 0.95
 
 
 def _fit_version(column: ColumnProfile, _: _Others) -> float:
@@ -496,7 +521,7 @@ def _fit_id(column: ColumnProfile, _: _Others) -> float:
 
 
 def _fit_source(column: ColumnProfile, _: _Others) -> float:
-    if column.n_distinct > 20 or _fraction(column) or column.time >= 0.9 or _is_flag(column):
+    if column.n_distinct > 20 or _fraction(column) or column.time >= 0.9 or is_flag(column):
         return 0.0
     share = column.share_in(set().union(*lexicon()["sources"].values()))
     return 1.0 if share >= 0.85 else 0.7 if share >= 0.4 else 0.15
@@ -507,16 +532,17 @@ def _fit_verdict(column: ColumnProfile, others: _Others) -> float:
         return 0.0
     if others.policies and column.share_in(others.policies) > 0.5:
         return 0.0
-    if _is_flag(column):
-        return 0.9 if _flag_meanings(column, "verdict") else 0.3
-    share = column.share_in(set().union(*lexicon()["verdicts"].values()))
+    if is_flag(column):
+        return 0.9 if flag_meanings(column, "verdict") else 0.3
+    share = share_with_meaning(column, "verdict")
     if share < 0.4 and _is_action(column) >= 0.5:
         return 0.1  # what should have been done, not whether the decision was right
-    return 1.0 if share >= 0.8 else 0.8 if share >= 0.4 else 0.15
+    few = not len(column.numbers) and column.n_distinct <= _FEW
+    return 1.0 if share >= 0.8 else 0.8 if share >= 0.4 else 0.3 if few else 0.15
 
 
 def _fit_correct_policy(column: ColumnProfile, others: _Others) -> float:
-    if column.time >= 0.9 or _fraction(column) or column.n_distinct > 400 or _is_flag(column):
+    if column.time >= 0.9 or _fraction(column) or column.n_distinct > 400 or is_flag(column):
         return 0.0
     if not others.policies:
         return 0.7
@@ -527,7 +553,7 @@ def _fit_correct_policy(column: ColumnProfile, others: _Others) -> float:
 
 
 def _fit_reviewer(column: ColumnProfile, _: _Others) -> float:
-    if column.time >= 0.9 or _fraction(column) or column.length > 60 or _is_flag(column):
+    if column.time >= 0.9 or _fraction(column) or column.length > 60 or is_flag(column):
         return 0.0
     if column.n_given > 100 and column.unique > 0.6:
         return 0.1
@@ -559,10 +585,6 @@ def _coded(column: ColumnProfile) -> bool:
     return column.length <= 5 and column.share_in(countries | lexicon()["languages"]) > 0.9
 
 
-def _is_flag(column: ColumnProfile) -> bool:
-    return column.n_distinct <= 3 and column.share_in(_YES | _NO) > 0.95
-
-
 _FITS: Mapping[str, Callable[[ColumnProfile, _Others], float]] = {
     "decision_id": _fit_reference, "item_id": _fit_item, "account_id": _fit_account,
     "decided_at": _fit_time, "policy_id": _fit_policy, "action": _fit_action, "score": _fit_score,
@@ -574,100 +596,3 @@ _FITS: Mapping[str, Callable[[ColumnProfile, _Others], float]] = {
     "inclusion_probability": _fit_probability, "expected": _fit_expected, "minutes": _fit_minutes,
     "updated_at": _fit_time, "draw_id": _fit_words, "drawn_at": _fit_time, "due_at": _fit_time,
 }  # fmt: skip
-
-#: Parts of names that tell what `yes` says of a decision, or of its action.
-_RIGHT = [
-    "correct",
-    "agree",
-    "right",
-    "upheld",
-    "richtig",
-    "korrekt",
-    "poprawn",
-    "juste",
-    "pass",
-    "zgodn",
-    "conform",
-    "valid",
-    "bestatigt",
-    "accurate",
-]
-_WRONG = [
-    "incorrect",
-    "disagree",
-    "wrong",
-    "error",
-    "overturn",
-    "falsch",
-    "fehler",
-    "blad",
-    "erreur",
-    "mistake",
-    "inkorrekt",
-    "niepoprawn",
-    "revers",
-    "aufgehoben",
-]
-_ENFORCES = [
-    "remov",
-    "block",
-    "reject",
-    "enforce",
-    "delet",
-    "hidden",
-    "taken_down",
-    "ban",
-    "gesperrt",
-    "geloscht",
-    "supprim",
-    "elimin",
-    "usuni",
-    "flag",
-    "violat",
-]
-_ALLOWS = ["approv", "allow", "live", "publish", "freigegeben", "pass", "accept"]
-
-
-def guess_words(column: ColumnProfile, target: str) -> GuessedWords:
-    """Say what the words of an action, a verdict or a source mean, where that is plain.
-
-    Parameters
-    ----------
-    column
-        The column.
-    target
-        `action` (to `allow` or `enforce`), `verdict`, `expected` or `source` (to our words).
-
-    Returns
-    -------
-    GuessedWords
-        Yes and no get a meaning only from the column's name.
-    """
-    groups = lexicon()[{"action": "actions", "source": "sources"}.get(target, "verdicts")]
-    known: dict[str, str] = {}
-    unknown: dict[str, int] = {}
-    spelt = {plain_word(value): value for value in reversed(column.values)}
-    flags = _flag_meanings(column, target) if _is_flag(column) else {}
-    for word, n in column.words.most_common():
-        meaning = flags.get(word) or next((m for m, words in groups.items() if word in words), None)
-        if meaning is None or (_is_flag(column) and word not in flags):
-            unknown[spelt.get(word, word)] = n
-        else:
-            known[spelt.get(word, word)] = meaning
-    return GuessedWords(known, unknown)
-
-
-def _flag_meanings(column: ColumnProfile, target: str) -> dict[str, str]:
-    name = plain_name(column.name)
-    sides: tuple[Sequence[str], Sequence[str], str, str]
-    sides = (_WRONG, _RIGHT, "overturned", "upheld")
-    if target == "action":
-        sides = (_ENFORCES, _ALLOWS, "enforce", "allow")
-    elif target not in ("verdict", "expected"):
-        return {}
-    first, second, yes, no = sides
-    if any(stem in name for stem in first):
-        return dict.fromkeys(_YES, yes) | dict.fromkeys(_NO, no)
-    if any(stem in name for stem in second):
-        return dict.fromkeys(_YES, no) | dict.fromkeys(_NO, yes)
-    return {}

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "DAY_NUMBER",
     "ParsedTime",
     "TimeFormatError",
     "Zone",
@@ -68,7 +69,9 @@ _GO_MONOTONIC = re.compile(r" m=[+-]\d+(?:\.\d+)?$")
 _OFFSET = re.compile(r"^(?:UTC|GMT|UT|Z)?([+-])(\d{1,2})(?::?(\d{2})(?::?(\d{2}))?)?$", re.I)
 _ABBREVIATION = re.compile(r"^\(?[A-Za-z]{2,5}\)?$")
 _SLASHED = re.compile(r"^\d{1,2}([/.-])\d{1,2}\1\d{2,4}\b")
-_SERIAL = re.compile(r"^[2-6]\d{4}(?:[.,]\d+)?$")
+#: A spreadsheet's day, from 1954 to 2091; Arrow reads the pattern too.
+DAY_NUMBER = r"^[2-6]\d{4}(?:[.,]\d+)?$"
+_SERIAL = re.compile(DAY_NUMBER)
 _EARLIEST = re.compile(r"^000[01]-")
 
 
@@ -114,7 +117,7 @@ _WEEK = "name a day (this is a whole week)"
 _NO_SUCH = "be a time that exists"
 _LEAP = "be a time that exists (there was no leap second)"
 _DIGITS = "be a time with its year, month and day set apart (digits alone are a date or a number)"
-_DAY_NUMBER = "be a time (this looks like a spreadsheet's day number: format the column as a date)"
+_DAY_NUMBER = "be a time (this looks like a spreadsheet's day number: write `dates: day_numbers` for the table)"
 _NOT_FINITE = "be a time (infinity is none)"
 _WRONG_DAY = "name the weekday of its date"
 

@@ -78,6 +78,7 @@ def _volume(
 def _column_checks(
     column: str, old: "pd.Series[Any]", new: "pd.Series[Any]", settings: MonitorSettings
 ) -> Iterator[Check]:
+    """Compare a column's values, its missing ones and its new words with the reference's."""
     missing_old, missing_new = float(old.isna().mean()), float(new.isna().mean())
     if min(len(old), len(new)) < _MIN_ROWS:
         note = f"fewer than {_MIN_ROWS} decisions in a period"

@@ -253,6 +253,7 @@ def reviewer_checks(
 
 
 def _overlap(snapshot: Snapshot, periods: Periods, settings: MonitorSettings) -> Check:
+    """Compare how often two reviewers of one decision disagree with the reference."""
     name = "reviewer_disagreement"
     (k_old, n_old), (k_new, n_new) = overlap_disagreement(snapshot, periods)
     if min(n_old, n_new) < settings.min_reviews:

@@ -16,9 +16,9 @@ from errdetect.data.table_guessing import (
     ColumnGuess,
     GuessedTable,
     guess_tables,
-    guess_words,
     tells_later_facts,
 )
+from errdetect.data.word_meanings import guess_words
 from errdetect.errors import ConfigError, ErrdetectError, error_message
 from errdetect.schemas import DECISIONS, DRAWS, REVIEWS, VERDICTS
 from errdetect.workflows.config_text import ConfigText, quote
@@ -280,7 +280,11 @@ def _write_times(text: ConfigText, found: GuessedTable, ask: Ask | None) -> list
     columns = [c for target in _TIMES if (c := found.column(target)) is not None]
     points = []
     orders = {column.dates for column in columns if column.dates}
-    if orders:
+    if "day_numbers" in orders:
+        text.add(2, "dates: day_numbers", "days as spreadsheets count them")
+        if len(orders) > 1:
+            points.append(f"whether dates of {found.table.shown} are day_first or month_first")
+    elif orders:
         surely = orders - {"either"}
         order = next(iter(surely)) if len(surely) == 1 else _order_by_rows(columns)
         note = "" if len(surely) == 1 else "a guess: no day is above 12"
@@ -372,12 +376,17 @@ def _write_words(text: ConfigText, found: GuessedTable) -> list[str]:
         if rows:
             lines.append((target, rows))
     if lines:
-        text.add(2, "values:")
+        text.add(2, _head("values:", [row for _, rows in lines for row in rows]))
     for target, rows in lines:
-        text.add(3, f"{target}:")
+        text.add(3, _head(f"{target}:", rows))
         for line, note in rows:
             text.add(4, line, note)
     return points + _write_constants(text, found)
+
+
+def _head(key: str, rows: Sequence[tuple[str, str]]) -> str:
+    """Return a key, as a comment where all that it holds is comments."""
+    return key if any(not line.startswith("#") for line, _ in rows) else f"# {key}"
 
 
 def _our_word(target: str, meaning: str, found: GuessedTable) -> tuple[str, str]:
@@ -390,16 +399,24 @@ def _our_word(target: str, meaning: str, found: GuessedTable) -> tuple[str, str]
 
 def _write_constants(text: ConfigText, found: GuessedTable) -> list[str]:
     if found.role == "reviews" and found.column("source") is None:
-        drawn = found.column("inclusion_probability") is not None
-        note = "audit: a random sample with inclusion_probability; re_review: reviews that no one sampled"
-        text.add(2, f"constants: {{source: {'audit' if drawn else 're_review'}}}", note)
-        return [
-            f"where the reviews of {found.table.shown} come from: {'audit' if drawn else 're_review'} is assumed"
-        ]
+        source, note = _likely_source(found)
+        text.add(2, f"constants: {{source: {source}}}", note)
+        return [f"where the reviews of {found.table.shown} come from: {source} is assumed"]
     if found.role == "decisions" and found.column("policy_id") is None:
         text.add(2, "constants: {policy_id: all}", "no column names the policy of a decision")
         return [f"which policy each decision of {found.table.shown} was taken under"]
     return []
+
+
+def _likely_source(found: GuessedTable) -> tuple[str, str]:
+    if found.column("inclusion_probability") is not None:
+        return "audit", "a random sample, as it has an inclusion probability"
+    if any(column.of_appeals for column in found.table.columns.values()):
+        return "appeal", "its names are about appeals"
+    note = (
+        "audit: a random sample with inclusion_probability; re_review: reviews that no one sampled"
+    )
+    return "re_review", note
 
 
 def _write_actions(text: ConfigText, found: GuessedTable, ask: Ask | None) -> list[str]:
@@ -425,9 +442,7 @@ def _write_actions(text: ConfigText, found: GuessedTable, ask: Ask | None) -> li
         lines.append((f"# {quote(word)}: allow", f"or enforce? {n:,} rows, rejected until you say"))
         points.append(f"whether the action {word!r} means allow or enforce ({n:,} rows)")
     if lines:
-        text.add(
-            1, "actions:" if any(not line.startswith("#") for line, _ in lines) else "# actions:"
-        )
+        text.add(1, _head("actions:", lines))
     for line, note in lines:
         text.add(2, line, note)
     return points

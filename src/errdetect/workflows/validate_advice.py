@@ -9,8 +9,69 @@ from errdetect.schemas import DECISIONS, DRAWS, REVIEWS, ColumnSpec
 from errdetect.validation import Issue
 from errdetect.workflows.config_text import quote
 
-__all__ = ["advise", "unknown_words"]
+__all__ = ["ISSUE_MEANINGS", "advice_by_code", "advise", "unknown_words"]
 
+#: What each code is about, for the reference (docs/reference/codes.md). D decisions, R reviews, A draws of audits,
+#: P the policy catalogue, C the config.
+ISSUE_MEANINGS: Mapping[str, str] = {
+    "C001": "a fault of the config",
+    **{
+        f"{letter}{number}": text.format(table=table)
+        for letter, table in (("D", "decisions"), ("R", "reviews"), ("A", "draws"))
+        for number, text in (
+            ("001", "rows of the {table} that cannot be used, by reason"),
+            ("002", "rows of the {table} left out as copies"),
+            ("003", "times of the {table} before 2000 or in the future"),
+            ("004", "the range of times of the {table}"),
+        )
+    },
+    "D006": "decisions without a score",
+    "D007": "decisions without a threshold",
+    "D008": "decisions that stand under two ids",
+    "D009": "decisions without a text",
+    "D010": "which actions allow and which enforce",
+    "D012": "a log that only enforces, or only allows",
+    "D013": "actions that do not follow from score and threshold",
+    "D014": "columns with fewer than two values",
+    "D015": "columns whose names tell of facts from after the decision",
+    "D016": "a column that alone separates overturned from upheld decisions",
+    "D017": "columns that only reviewed decisions have, or that vary for these only",
+    "D018": "columns that are ids: they explain nothing",
+    "D019": "columns of times later than the decision",
+    "D020": "too large a share of the decisions cannot be used",
+    "D021": "the decisions cannot be read",
+    "R000": "there are no reviews",
+    "R006": "reviews of decisions that the log lacks",
+    "R007": "reviews dated before their decision",
+    "R008": "audit reviews without an inclusion probability",
+    "R009": "decisions whose audit reviews have two inclusion probabilities",
+    "R010": "golden reviews without the expected answer",
+    "R011": "relabelled reviews without the correct policy",
+    "R012": "reviews whose correct policy is the decision's own",
+    "R013": "verdicts of one kind only",
+    "R014": "reviews with an expected answer that are not golden",
+    "R015": "too few reviewers to estimate how often they err",
+    "R016": "no audit: no error rate can be estimated",
+    "R017": "allowed or enforced decisions that were never reviewed",
+    "R018": "how many reviews come from which source",
+    "R019": "adjudications of decisions that no one else reviewed",
+    "R020": "reviews that a later row of the same review_id corrects",
+    "R021": "too many drawn decisions are lost for an estimate",
+    "R022": "words of the reviews without a meaning",
+    "R023": "the reviews cannot be read",
+    "A005": "draws dated before their decision",
+    "A006": "draws of decisions that the log lacks",
+    "A007": "audit reviews of decisions that no draw holds",
+    "A008": "audit reviews with another inclusion probability than the draw's",
+    "A009": "one draw_id with several moments, or draws due before they were drawn",
+    "A010": "how many decisions were drawn, in how many draws",
+    "A011": "words of the draws without a meaning",
+    "A012": "the draws cannot be read",
+    "P001": "decisions under policies that the catalogue lacks",
+    "P002": "policies of the catalogue without decisions",
+    "P003": "corrections to policies that the catalogue lacks",
+    "P004": "the policy catalogue cannot be read",
+}
 #: A stable code of an issue -> what to write, or what it means.
 _BY_CODE: Mapping[str, str] = {
     "D010": "another meaning? data: {actions: {WORD: allow}} or enforce",
@@ -40,7 +101,7 @@ _BY_CODE: Mapping[str, str] = {
 _BY_REASON = (
     (r"day and month are ambiguous", "dates: day_first, or month_first"),
     (r"century is ambiguous", "dates: day_first, or month_first (years are then of this century)"),
-    (r"spreadsheet's day number", "format the column as a date, and save the sheet again"),
+    (r"spreadsheet's day number", "dates: day_numbers"),
     (r"abbreviations of zones", "write an offset such as +01:00"),
     (r"unambiguous number", 'decimal: ",", or decimal: "."'),
     (
@@ -53,6 +114,17 @@ _BY_REASON = (
     (r"(policy_id|source) must have a value", r"constants: {\1: VALUE}, where no column tells"),
     (r"hold one sheet with a table", "sheet: NAME"),
 )
+
+
+def advice_by_code(code: str) -> str:
+    """Return what fixes every issue of a code; empty where that depends on its reason.
+
+    Examples
+    --------
+    >>> advice_by_code("R016")
+    '`errdetect plan-audit CONFIG --out audit --budget 300` draws one'
+    """
+    return _BY_CODE.get(code, "")
 
 
 def advise(issue: Issue) -> str:

@@ -43,7 +43,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import URL, create_engine, inspect, text
 from sqlalchemy.engine.default import DefaultDialect
 
 import errdetect
@@ -418,7 +418,8 @@ def is_complete(path: Path, reference: dict[str, str], steps: bool = False) -> b
 
 def table_counts(url: str) -> dict[str, int]:
     """Return the rows of each of the ledger's tables; check that the ledger is sound."""
-    engine = create_engine(url)
+    file = url.removeprefix("sqlite:///")  # as it is written, with any ? and %41
+    engine = create_engine(url if file == url else URL.create("sqlite", database=file))
     try:
         with engine.connect() as connection:
             if engine.dialect.name == "sqlite":

@@ -18,7 +18,9 @@ import pandas as pd
 
 from errdetect.config import load_config
 from errdetect.findings.label_mixups import find_label_mixups
+from errdetect.model.policy_correction import fit_policy_correction
 from errdetect.reviewers.training_needs import find_training_needs
+from errdetect.schemas import UNKNOWN
 from errdetect.simulation.reviews import FAULT, SITES
 from errdetect.workflows.load_data import load_snapshot
 from errdetect.workflows.simulate import simulate
@@ -50,7 +52,10 @@ def measure_world(folder: Path, seed: int, decisions: int) -> dict[str, object]:
     files = simulate(folder, decisions=decisions, days=180, seed=seed).files
     snapshot = load_snapshot(load_config(files["config"]), progress=lambda _: None).snapshot
     needs = find_training_needs(snapshot.verdicts, snapshot.decisions)
-    mixups = find_label_mixups(snapshot)
+    machine = snapshot.automated
+    reviewed = (machine.labels["label"] != UNKNOWN).to_numpy(bool)
+    model = fit_policy_correction(machine.decisions, machine.correct_policies, reviewed)
+    mixups = find_label_mixups(snapshot, model=model)
     truth = pd.read_parquet(files["truth"])
     return {
         "seed": seed,

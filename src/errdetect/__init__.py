@@ -25,10 +25,11 @@ if TYPE_CHECKING:
         validate,
         verify,
     )
-    from errdetect.api_operations import init, monitor, run
+    from errdetect.api_operations import calibrate, ingest_calibration, init, monitor, run
     from errdetect.config import Config, load_config
     from errdetect.errors import ErrdetectError
     from errdetect.model.classifier import ErrorClassifier
+    from errdetect.workflows.calibrate import CalibrateResult
     from errdetect.workflows.estimate import EstimateResult
     from errdetect.workflows.export import ExportResult
     from errdetect.workflows.forget import ForgetResult
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from errdetect.workflows.verify import VerifyResult
 
 __all__ = [
+    "CalibrateResult",
     "Config",
     "ErrdetectError",
     "ErrorClassifier",
@@ -71,10 +73,12 @@ __all__ = [
     "ValidateResult",
     "VerifyResult",
     "__version__",
+    "calibrate",
     "estimate",
     "export",
     "forget",
     "ingest",
+    "ingest_calibration",
     "init",
     "load_config",
     "monitor",
@@ -98,11 +102,14 @@ _ELSEWHERE = {
     "load_config": "errdetect.config",
     "ErrdetectError": "errdetect.errors",
     "ErrorClassifier": "errdetect.model.classifier",
+    "CalibrateResult": "errdetect.workflows.calibrate",
     "EstimateResult": "errdetect.workflows.estimate",
     "ExportResult": "errdetect.workflows.export",
     "ForgetResult": "errdetect.workflows.forget",
     "IngestResult": "errdetect.workflows.ingest",
     "MonitorResult": "errdetect.workflows.monitor",
+    "calibrate": "errdetect.api_operations",
+    "ingest_calibration": "errdetect.api_operations",
     "init": "errdetect.api_operations",
     "monitor": "errdetect.api_operations",
     "run": "errdetect.api_operations",

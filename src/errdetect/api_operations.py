@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from errdetect.config import Config, load_config
 
 if TYPE_CHECKING:
+    from errdetect.workflows.calibrate import CalibrateResult
     from errdetect.workflows.init import InitResult
     from errdetect.workflows.monitor import MonitorResult
     from errdetect.workflows.run import RunResult
 
-__all__ = ["init", "monitor", "run"]
+__all__ = ["calibrate", "ingest_calibration", "init", "monitor", "run"]
 
 
 def _silent(_: str) -> None: ...
@@ -107,3 +108,72 @@ def monitor(
     with tempfile.TemporaryDirectory(prefix="errdetect-") as folder:
         place = Path(folder)
         return check(loaded, place / "out", send=send, progress=progress).without_folder(place)
+
+
+def calibrate(
+    config: Config | str | Path,
+    out: str | Path,
+    *,
+    policy: str,
+    n_items: int = 20,
+    progress: Callable[[str], None] = _silent,
+) -> "CalibrateResult":
+    """Choose the items of a calibration session on a policy's clause, and write them as blind ballots.
+
+    Parameters
+    ----------
+    config
+        A config, or the path of its file.
+    out
+        The session's folder.
+    policy
+        The policy whose clause is discussed.
+    n_items
+        How many items.
+    progress
+        Callback for progress messages.
+
+    Raises
+    ------
+    ErrdetectError
+        Where the input cannot be used, or no reviewed decision is left for this policy.
+    """
+    from errdetect.workflows.calibrate import calibrate as choose
+
+    loaded = config if isinstance(config, Config) else load_config(config)
+    return choose(loaded, out, policy=policy, n_items=n_items, progress=progress)
+
+
+def ingest_calibration(
+    config: Config | str | Path,
+    out: str | Path,
+    ballots: Sequence[str | Path],
+    *,
+    after: Sequence[str | Path] = (),
+    rulings: Sequence[str | Path] = (),
+    progress: Callable[[str], None] = _silent,
+) -> "CalibrateResult":
+    """Take a calibration session's ballots and rulings in.
+
+    Parameters
+    ----------
+    config
+        A config, or the path of its file.
+    out
+        The session's folder, from `calibrate`.
+    ballots, after
+        Filled-in ballots: the first ones, and those after the ruling.
+    rulings
+        Filled-in rulings.xlsx: become precedents of the clause.
+    progress
+        Callback for progress messages.
+
+    Raises
+    ------
+    ErrdetectError
+        Where the folder holds no session, or a file cannot be read.
+    """
+    from errdetect.workflows.calibrate import ingest_calibration as take_in
+
+    loaded = config if isinstance(config, Config) else load_config(config)
+    return take_in(loaded, out, ballots, after=after, rulings=rulings, progress=progress)

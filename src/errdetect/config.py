@@ -274,6 +274,7 @@ def _unset_faults(config: Config) -> Iterator[str]:
         "data.policies": data.policies,
         "queue.scores": config.queue.scores,
         "report.words": config.report.words,
+        "report.open_appeals": config.report.open_appeals,
         "reviewers.key": config.reviewers.key,
         "registry.path": config.registry.path,
         "registry.uri": config.registry.uri,

@@ -468,6 +468,9 @@ class ReportSettings(ConfigSection):
     words: PathText | None = Field(
         None, description="your own reason texts: a YAML file; null: errdetect's"
     )
+    open_appeals: PathText | None = Field(
+        None, description="a table of the appeals that wait: decision_id, filed_at, due_at"
+    )
     explained: int = Field(
         500, ge=1, description="decisions per policy that drivers are computed from"
     )

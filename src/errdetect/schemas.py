@@ -149,6 +149,13 @@ DRAWS = (
     ColumnSpec("due_at", "timestamp"),
 )
 
+#: Appeals that still wait for an answer, as a platform's case tool exports them.
+OPEN_APPEALS = (
+    ColumnSpec("decision_id", required=True),
+    ColumnSpec("filed_at", "timestamp", required=True),
+    ColumnSpec("due_at", "timestamp"),
+)
+
 #: Prefix of the review ids of Label Studio's annotations.
 LABEL_STUDIO_IDS = "label-studio-"
 

@@ -54,7 +54,8 @@ def test_a_brief_has_every_part_a_decision_needs():
     assert "between 135 and 234 fewer wrongful actions" in text
     assert "may mean more missed violations" in text
     assert "Review 294 decisions of each side" in text
-    assert f"--accept {brief.recorded[0][0]} --by NAME" in text
+    assert f"Accept or reject proposal {brief.recorded[0][0]}" in text
+    assert "--accept" not in text
     assert "because" not in text.lower()
 
 

@@ -7,11 +7,13 @@ import uuid
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from errdetect.data import type_coercion as coerce
+from errdetect.data.table_reading import read_decisions
 from errdetect.data.type_coercion import to_id, to_number, to_text, to_time
 from errdetect.errors import DataError
 
@@ -459,3 +461,28 @@ def test_which_times_are_only_a_day():
     assert _times([dt.date(2026, 3, 1), None]).day_only.tolist() == [True, False]
     assert _times([dt.datetime(2026, 3, 1)]).day_only.tolist() == [False]
     assert _times([1772323200]).day_only.tolist() == [False]
+
+
+@pytest.mark.parametrize(
+    ("ticks", "kind"),
+    [(2**40, pa.timestamp("s")), (2**50, pa.timestamp("s")), (-(2**62), pa.timestamp("ms")),
+     (2**62, pa.timestamp("us", "UTC")), (2**31 - 1, pa.date32()), (-(2**62), pa.date64())],
+)  # fmt: skip
+def test_times_beyond_any_calendar_are_unreadable_and_never_wrap_around(tmp_path, ticks, kind):
+    whole = pa.array([ticks], pa.int32() if kind == pa.date32() else pa.int64()).cast(kind)
+    column = pa.concat_arrays([whole, pa.array([dt.date(2026, 1, 31)]).cast(kind)])
+    read = to_time("decided_at", column)
+    assert read.values[1].as_py().isoformat() == "2026-01-31T00:00:00+00:00"
+    log = {"decision_id": ["d1", "d2"], "decided_at": column, "item_id": "i", "policy_id": "spam"}
+    log = {n: v if isinstance(v, list | pa.Array) else [v] * 2 for n, v in log.items()}
+    pq.write_table(pa.table({**log, "action": ["remove"] * 2}), tmp_path / "d.parquet")
+    found = read_decisions(tmp_path / "d.parquet")
+    assert found.frame["decision_id"].tolist() == ["d2"]
+    assert found.rejects["id"].tolist() == ["d1"]
+    assert "decided_at must" in found.rejects["reason"][0]
+
+
+def test_half_floats_are_numbers():
+    halves = pa.array(np.array([0.5, np.inf, 0.0], "float16"))
+    assert to_number("score", halves).values[0].as_py() == 0.5
+    assert to_time("decided_at", halves).bad.all()

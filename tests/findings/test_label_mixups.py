@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from errdetect.findings.label_mixups import MIXUP_COLUMNS, find_label_mixups
+from errdetect.model.policy_correction import fit_policy_correction
 from errdetect.snapshot import Snapshot
 
 
@@ -96,3 +97,38 @@ def test_a_pair_of_one_review_comes_last_and_the_reverse_is_noticed():
     assert both[("spam", "scam")]
     assert both[("scam", "spam")]
     assert not both[("scam", "fakes")]
+
+
+def described(snapshot, wrong, seed):
+    """Give decisions a text that mostly tells which policy is correct."""
+    rng = np.random.default_rng(seed)
+    told = np.where(rng.random(len(wrong)) < 0.9, wrong, ~wrong)
+    policy = snapshot.decisions["policy_id"].to_numpy(object)
+    topic = np.where(
+        told & (policy == "scam"),
+        "replica watch",
+        np.where(policy == "scam", "win money", "buy now"),
+    )
+    text = [f"{words} {i}" for i, words in enumerate(topic)]
+    return snapshot.decisions.assign(text=text, item_id=snapshot.decisions["decision_id"])
+
+
+def test_a_model_of_the_correct_policy_narrows_the_interval_and_moves_no_estimate():
+    widths, inside, off = [], 0, []
+    for seed in range(12):
+        plain, share, _ = marketplace(seed, n=3000, mixed=0.15, rates=(0.08, 0.08))
+        rng = np.random.default_rng(seed)
+        policy = np.where(rng.random(3000) < 0.5, "scam", "spam")
+        wrong = (policy == "scam") & (rng.random(3000) < 0.15)
+        snapshot = Snapshot(described(plain, wrong, seed), plain.reviews)
+        known = snapshot.correct_policies
+        model = fit_policy_correction(
+            snapshot.decisions, known, known.notna().to_numpy(bool), min_relabelled=5
+        )
+        alone, helped = (find_label_mixups(snapshot, model=m).iloc[0] for m in (None, model))
+        widths.append((helped["high"] - helped["low"]) / (alone["high"] - alone["low"]))
+        inside += helped["low"] < share < helped["high"]
+        off.append(helped["share"] - share)
+    assert np.mean(widths) < 0.85
+    assert inside >= 10
+    assert abs(np.mean(off)) < 0.02

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from errdetect.labels.review_history import build_review_history
-from errdetect.labels.review_progress import draw_progress, weekly_reviews
+from errdetect.labels.review_progress import draw_progress, open_appeals, weekly_reviews
 
 NOW = pd.Timestamp("2026-03-01", tz="UTC")
 
@@ -90,3 +90,29 @@ def test_reviews_from_elsewhere_do_not_complete_an_audit():
     _, known = history([1, 2], source=["appeal", "audit"])
     found = draw_progress(draws("a", ["d0", "d1"], 5), known, as_of=NOW)
     assert found["n_reviewed"].tolist() == [1]
+
+
+def test_appeals_wait_until_they_are_answered():
+    day = pd.to_datetime(["2026-01-01", "2026-01-05", "2026-01-09", "2026-02-01"], utc=True)
+    ids = list("abcd")
+    decisions = pd.DataFrame(
+        {
+            "decision_id": ids,
+            "decided_at": day[0],
+            "policy_id": ["p", "p", "q", "q"],
+            "enforced": True,
+        }
+    )
+    reviews = pd.DataFrame(
+        {"review_id": ["r"], "decision_id": ["a"], "reviewed_at": day[1:2], "source": "appeal",
+         "verdict": "upheld", "expected": None, "reviewer_id": "ann", "inclusion_probability": None}
+    )  # fmt: skip
+    appeals = pd.DataFrame(
+        {"decision_id": [*ids, "x"], "filed_at": [day[0]] * 3 + [day[3], day[0]],
+         "due_at": [day[1], day[1], day[2] + pd.Timedelta(days=3), day[3], pd.NaT]}
+    )  # fmt: skip
+    history = build_review_history(decisions, reviews)
+    found = open_appeals(appeals, decisions, history, as_of=day[2]).set_index("policy_id")
+    assert found.loc["p"].tolist() == [1, 1, 0, 8.0]  # a is answered
+    assert found.loc["q"].tolist() == [1, 0, 1, 8.0]  # d is filed later
+    assert found[found.index.isna()]["n_open"].tolist() == [1]

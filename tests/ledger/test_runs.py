@@ -64,6 +64,24 @@ def test_a_later_run_adds_only_what_no_run_queued(ledger, make_run):
     assert ledger.runs()["n_queued"].tolist() == [2, 1]
 
 
+def test_scores_and_queue_of_some_decisions_runs_and_arms(ledger, make_run):
+    for run, hours in (("r1", 0), ("r2", 1)):
+        queued, scored = (("d1",), ("d1", "d2")) if run == "r1" else (("d3",), ("d2", "d3"))
+        made, queue, scores = make_run(run, queued=queued, scored=scored, hours=hours)
+        arms = [None if one not in queued else "ranked" for one in scored]
+        ledger.record_run(made, queue, scores.assign(arm=arms))
+    every = ledger.scored()
+    assert every["decision_id"].tolist() == ["d1", "d2", "d3"]
+    for found, rows in (
+        (ledger.scored(["d2", "d9"]), every["decision_id"] == "d2"),
+        (ledger.scored(run_id="r2"), every["run_id"] == "r2"),
+        (ledger.scored(arms=["ranked", "queued"]), every["arm"].notna()),
+        (ledger.scored(arms=[]), every["arm"] == "none"),
+    ):
+        pd.testing.assert_frame_equal(found, every[rows].reset_index(drop=True))
+    assert ledger.queued_decisions(run_id="r2")["decision_id"].tolist() == ["d3"]
+
+
 def test_the_latest_run_states_the_chance_even_if_recorded_first(ledger, make_run):
     run, queue, scored = make_run("late", queued=(), scored=("a", "b"), hours=2)
     ledger.record_run(run, queue, scored.assign(inclusion_probability=0.5))

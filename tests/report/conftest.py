@@ -363,6 +363,19 @@ def draw_frame():
     )
 
 
+def appeal_frame(policies=("spam", "hate", None)):
+    """Appeals that wait: some late, and some of decisions that the log lacks."""
+    return pd.DataFrame(
+        {
+            "policy_id": pd.Series(policies, dtype="str"),
+            "n_open": [40, 12, 3],
+            "n_overdue": [5, 0, 0],
+            "n_due_soon": [9, 4, 0],
+            "oldest_days": [21.4, 6.0, 2.0],
+        }
+    )
+
+
 def remedy_frame(account="a17"):
     """A penalty to revoke, one that needs a check, and a label to correct."""
     kinds = ["reverse", "revoke_penalty", "revoke_penalty", "relabel"]
@@ -423,6 +436,7 @@ def answers():
         "label_mixups": mixup_frame(),
         "review_work": work_frame(),
         "audit_draws": draw_frame(),
+        "open_appeals": appeal_frame(),
         "policy_markets": policy_market_frame(ids[:6], MARKETS[:5]),
         "remedies": remedy_frame(),
         "effects": effect_frame(ids[0]),

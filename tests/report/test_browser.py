@@ -222,10 +222,17 @@ def test_dark_and_light_differ(browser, address):
     assert len(colours) == 2
 
 
-def test_paper_has_every_page_and_every_row(page):
+def sheets(pdf):
+    return len(re.findall(rb"/Type\s*/Page\b", pdf))
+
+
+def test_paper_has_every_page_and_every_row_where_all_are_asked_for(page):
+    page.evaluate("window.print = () => {}")
+    page.get_by_role("button", name="Print all pages").click()
     pdf = page.pdf(prefer_css_page_size=True)
-    assert len(re.findall(rb"/Type\s*/Page\b", pdf)) > 8 + 8
+    assert sheets(pdf) > 8 + 8
     assert page.locator(".evidence:empty").count() == 0
+    page.evaluate("document.getElementById('main').classList.add('all')")
     page.emulate_media(media="print")
     assert page.locator("main > .view:visible").count() == 8 + 8
     assert page.locator("tbody tr:not(:visible)").count() == 0
@@ -234,6 +241,42 @@ def test_paper_has_every_page_and_every_row(page):
         "all => all.map(v => getComputedStyle(v).breakBefore)"
     )
     assert set(breaks[1:]) == {"page"}
+
+
+@pytest.mark.parametrize("size", ["A4", "Letter"])
+def test_the_overview_prints_as_one_sheet(page, size):
+    pdf = page.pdf(format=size)
+    assert sheets(pdf) == 1
+    assert page.locator("main > .view:visible").count() == 1
+    page.emulate_media(media="print")
+    for words in ("How often is a decision wrong?", "First things to do", "What stands out"):
+        expect(page.get_by_text(words, exact=True).first).to_be_visible()
+
+
+def test_a_page_prints_alone(browser, address):
+    page = opened(browser, f"{address}#where")
+    page.emulate_media(media="print")
+    assert page.locator("main > .view:visible").count() == 1
+    assert page.locator("main > .view:visible tbody tr:not(:visible)").count() == 0
+    page.context.close()
+
+
+def test_every_answer_is_two_clicks_away(browser, address):
+    """Site training, mix-ups, remedies, effects, the heatmap and the work, from the first screen."""
+    page = opened(browser, address)
+    links = page.locator("main > .view:visible a[href^='#'], .contents a")
+    one = set(links.evaluate_all("all => all.map(a => a.getAttribute('href').slice(1))"))
+    views = {
+        answer: page.evaluate(
+            "id => { const at = document.getElementById(id);"
+            " return at && (at.closest('.view').querySelector('section').id); }", answer
+        )
+        for answer in ("training", "mixups", "remedies", "effects", "heatmap", "work")
+    }  # fmt: skip
+    for answer, view in views.items():
+        assert view is not None, answer
+        assert answer in one or view in one, answer
+    page.context.close()
 
 
 def test_without_scripts_the_essentials_can_be_read(browser, address):

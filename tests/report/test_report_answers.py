@@ -6,9 +6,10 @@ from errdetect.report.heatmap import build_heatmap
 from errdetect.report.report import render_report
 from errdetect.report.reported_rates import IntervalEstimate
 from errdetect.report.training_section import read_mixups, read_training
-from errdetect.report.work_section import read_work
+from errdetect.report.work_section import read_appeals, read_work
 
 from .conftest import (
+    appeal_frame,
     draw_frame,
     effect_frame,
     mixup_frame,
@@ -94,6 +95,7 @@ def test_missing_parts_are_said_to_be_missing(full):
         "label_mixups",
         "review_work",
         "audit_draws",
+        "open_appeals",
         "policy_markets",
         "effects",
         "remedies",
@@ -125,3 +127,15 @@ def test_hostile_names_stay_text(full):
         )
     )  # fmt: skip
     assert "<img" not in page
+
+
+def test_waiting_appeals_name_the_late_ones():
+    found = read_appeals(appeal_frame(), {"spam": "Spam"})
+    assert found.sentence == (
+        "55 appeals wait for an answer: 5 past the deadline, 13 due within seven days; the oldest has "
+        "waited 21 days."
+    )
+    assert found.rows[0] == ("Spam", "40", "5", "9", "21")
+    assert found.rows[-1][0] == "decisions that are not in the log"
+    assert read_appeals(appeal_frame().head(0), {}).sentence == "No appeal waits for an answer."
+    assert read_work(None, None, {}, found).appeals is found

@@ -48,7 +48,7 @@ _CAUSES = {
     "reviewer_inconsistency": "One site or reviewer decides differently from the others.",
     "change_in_time": "The errors are associated with a change at a point in time.",
     "threshold": "The errors are concentrated near the machine's threshold.",
-    "account_cluster": "The errors are concentrated in a few accounts.",
+    "account_cluster": "The errors go with certain accounts, not with the content.",
     "unknown": "The evidence fits no single cause.",
 }
 _NAMES = {
@@ -57,7 +57,7 @@ _NAMES = {
     "reviewer_inconsistency": "inconsistent reviewers",
     "change_in_time": "a change in time",
     "threshold": "the threshold",
-    "account_cluster": "few accounts",
+    "account_cluster": "certain accounts",
     "unknown": "an unknown cause",
 }
 

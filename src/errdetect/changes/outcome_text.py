@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.changes.quality_targets import NextAudit
+from errdetect.changes.quality_targets import SMALL_AUDIT, NextAudit
 from errdetect.changes.text_formatting import (
     MEASURE_WORDS,
     clean_text,
@@ -176,23 +176,29 @@ def step_sentence(row: Mapping[str, Any]) -> str:
 
 
 def audit_sentence(audit: NextAudit) -> str:
-    """State which reviews would settle inconclusive targets: the nearest ones, and half of all.
+    """State what the next `SMALL_AUDIT` reviews would settle of the inconclusive targets.
 
     Examples
     --------
     >>> from errdetect.changes.quality_targets import NextAudit
     >>> audit = NextAudit(5, 3, 90, 800, "errdetect plan-audit", (("spam", "missed_rate", 120),))
-    >>> audit_sentence(audit).split(". ")[0]
-    'Nearest to a verdict of 5 open targets: spam (wrong among allowed decisions, about 120 more reviews of these)'
+    >>> audit_sentence(audit).split(" if ")[0]
+    'The next 500 reviews would likely settle 1 of 5 open targets'
     """
     targets = count_with_noun(audit.n_open, "open target", "open targets")
     near = "; ".join(
         f"{place} ({_measure_name(measure)}, about {format_count(need)} more reviews of these)"
         for place, measure, need in audit.nearest
     )
+    spent = sum(need for _, _, need in audit.nearest)
+    if spent > SMALL_AUDIT:
+        return (
+            f"The next {SMALL_AUDIT} reviews would settle none of {targets}: the rates lie too near their limits. "
+            f"Nearest is {near}. Until then, read the estimates with their intervals."
+        )
     return (
-        f"Nearest to a verdict of {targets}: {near}. An audit of {format_count(audit.budget)} reviews would likely "
-        f"settle {format_count(audit.n_targets)} of {format_count(audit.n_open)}: {audit.command}"
+        f"The next {SMALL_AUDIT} reviews would likely settle {format_count(len(audit.nearest))} of {targets} if "
+        f"they go where they decide most: {near}. A targeted audit draws them: errdetect plan-audit."
     )
 
 

@@ -18,6 +18,7 @@ from errdetect.stats.intervals import critical_value, wilson_half_width
 __all__ = [
     "AT_LEAST",
     "REVIEWER_ACCURACY",
+    "SMALL_AUDIT",
     "STATUSES",
     "NextAudit",
     "check_reviewer_targets",

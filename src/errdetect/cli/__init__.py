@@ -8,6 +8,7 @@ import typer
 from errdetect.cli import first_steps as first_steps
 from errdetect.cli import operations as operations
 from errdetect.cli import privacy_commands as privacy_commands
+from errdetect.cli import session_commands as session_commands
 from errdetect.cli.commands import app
 from errdetect.cli.first_steps import COMPLETING
 from errdetect.errors import exit_on_error

@@ -106,8 +106,15 @@ class _RowFaults:
 
     def add(self, mask: Mask, column: str, must: str, values: pa.Array | pa.ChunkedArray) -> None:
         for row in np.flatnonzero(mask).tolist():
-            reason = f"{column} must {must}, got {_shorten_value(values[row].as_py())}"
+            reason = f"{column} must {must}, got {_shorten_value(_python_value(values[row]))}"
             self.reasons.setdefault(row, []).append(reason)
+
+
+def _python_value(value: pa.Scalar) -> object:
+    try:
+        return value.as_py()
+    except (OverflowError, ValueError):  # a time beyond the year 9999, or text that is no UTF-8
+        return f"a {value.type} that cannot be shown"
 
 
 def clean_batches(

@@ -18,7 +18,7 @@ from errdetect.data.row_validation import CleanBatch, clean_batches, count_reaso
 from errdetect.data.schema_scan import SchemaScan, scan_files
 from errdetect.data.sources import SourceFile, Sources, find_files
 from errdetect.errors import DataError, error_message
-from errdetect.schemas import DECISIONS, DRAWS, REJECTS, REVIEWS, ColumnSpec
+from errdetect.schemas import DECISIONS, DRAWS, OPEN_APPEALS, REJECTS, REVIEWS, ColumnSpec
 from errdetect.table_settings import TableMapping
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "iter_decisions",
     "read_decisions",
     "read_draws",
+    "read_open_appeals",
     "read_reviews",
     "refuse_unusable",
     "scan_decisions",
@@ -390,6 +391,14 @@ def _read_draws_as(
     )
     read = _concat_batches(survey, _clean_and_require(survey, _BATCH_ROWS))
     return replace(read, frame=read.frame[_DRAW_NAMES])
+
+
+def read_open_appeals(sources: Sources) -> TableRead:
+    """Read the appeals that wait for an answer, columns of `schemas.OPEN_APPEALS`; none is fine."""
+    survey = scan_files(
+        find_files(sources), OPEN_APPEALS, columns={}, drop=(), features=False, batch_rows=_BATCH_ROWS
+    )  # fmt: skip
+    return _concat_batches(survey, clean_batches(survey, batch_rows=_BATCH_ROWS, meanings=None))
 
 
 def _shift_known_at(read: TableRead) -> TableRead:

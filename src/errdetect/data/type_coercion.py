@@ -419,6 +419,8 @@ def to_time(name: str, values: pa.Array) -> CoercedColumn:
     if is_text_type(kind):
         return _parse_times(values.cast(_TEXT))
     if _is_numeric_type(kind):
+        if pat.is_float16(kind):  # Arrow compares none of these
+            values, kind = values.cast(pa.float32()), pa.float32()
         times, told = _parse_epochs(values)
         bad = _to_mask(_is_present_number(values)) & _to_mask(times.is_null())
         zero = bad & _to_mask(pc.equal(values, pa.scalar(0).cast(kind)))
@@ -433,11 +435,25 @@ def to_time(name: str, values: pa.Array) -> CoercedColumn:
     else:
         raise _wrong_type_error(name, "hold times", values)
     told = Counter({phrase: count}) if phrase and count else Counter[str]()
+    beyond = _beyond_microseconds(values)
+    values = pc.if_else(pa.array(beyond), pa.scalar(None, kind), values)
     if not pat.is_timestamp(kind):
         values = values.cast(pa.timestamp("us"))
     micros = values.cast(pa.timestamp("us", tz=values.type.tz), safe=False)
     days = _to_mask(micros.is_valid()) if pat.is_date(kind) else _false_mask(values)
-    return CoercedColumn(micros.cast(_TIME), _false_mask(values), told, day_only=days)
+    return CoercedColumn(micros.cast(_TIME), beyond, told, day_only=days)
+
+
+def _beyond_microseconds(values: pa.Array) -> Mask:
+    """Return which times or days lie beyond what 64 bits of microseconds hold: they would wrap around."""
+    kind = values.type
+    if pat.is_date32(kind):
+        ticks, each = values.cast(pa.int32()).cast(pa.int64()), 86_400 * 10**6
+    else:
+        unit = "ms" if pat.is_date(kind) else kind.unit
+        ticks, each = values.cast(pa.int64()), {"s": 10**6, "ms": 10**3}.get(unit, 1)
+    limit = (2**63 - 1) // each
+    return _to_mask(pc.or_(pc.greater(ticks, limit), pc.less(ticks, -limit)))
 
 
 def _is_present_number(values: pa.Array) -> pa.Array:

@@ -6,11 +6,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from errdetect.model.policy_correction import PolicyCorrection
+from errdetect.schemas import ERROR, WRONGFUL_ACTION
 from errdetect.snapshot import Snapshot
 from errdetect.stats.effective_size import effective_size
 from errdetect.stats.intervals import wilson
 
 __all__ = ["MIXUP_COLUMNS", "find_label_mixups"]
+
+Floats = npt.NDArray[np.float64]
 
 #: Columns of the table, in order.
 MIXUP_COLUMNS: Final = (
@@ -21,9 +25,14 @@ MIXUP_COLUMNS: Final = (
 _MOST_EXAMPLES = 5
 #: Relabelled decisions below which a pair may be a slip of one reviewer.
 _LEAST = 2
+#: Mixed-up draws from which the model of the correct policy may assist, and how many times as many
+#: draws it may make of a pair's.
+_LEAST_ASSISTED, _MOST_GAIN = 3, 4.0
 
 
-def find_label_mixups(snapshot: Snapshot, *, minimum: int = 10) -> pd.DataFrame:
+def find_label_mixups(
+    snapshot: Snapshot, *, minimum: int = 10, model: PolicyCorrection | None = None
+) -> pd.DataFrame:
     """Estimate how often an enforcement cites one policy where another is correct.
 
     Rests on audited automated enforcements whose action is right and whose correct policy is known:
@@ -36,6 +45,9 @@ def find_label_mixups(snapshot: Snapshot, *, minimum: int = 10) -> pd.DataFrame:
         Decisions and reviews.
     minimum
         Audited decisions of a policy below which its figures are suppressed.
+    model
+        The model of the correct policy, which assists: what it predicts of every enforcement is
+        corrected by the audit. None: the audit alone.
 
     Returns
     -------
@@ -51,7 +63,10 @@ def find_label_mixups(snapshot: Snapshot, *, minimum: int = 10) -> pd.DataFrame:
     -----
     Wilson's interval of the Hajek estimate, at the sample size that its linearised variance is worth,
     an account's decisions as one cluster, and at most that of Kish (1965), Survey Sampling, section
-    11.7 (Korn and Graubard 1998, Survey Methodology 24, 193-201).
+    11.7 (Korn and Graubard 1998, Survey Methodology 24, 193-201). With a model the regression
+    estimate of Sarndal, Swensson and Wretman (1992), Model Assisted Survey Sampling, section 6.4,
+    whose predictions of a decision do not rest on reviews of its content; its slope is kept in
+    [0, 1], and a pair of fewer than 3 draws is not assisted.
 
     Examples
     --------
@@ -72,27 +87,34 @@ def find_label_mixups(snapshot: Snapshot, *, minimum: int = 10) -> pd.DataFrame:
     cited = machine.decisions["policy_id"].astype("str").reset_index(drop=True)
     known = correct.notna().to_numpy(bool)
     sample = machine.audit_sample
-    drawn = known[sample.position]
-    at, weight = sample.position[drawn], sample.weight[drawn]
     decisions = machine.decisions
+    labels = machine.labels
+    wrongful = ((labels["label"] == ERROR) & (labels["error_kind"] == WRONGFUL_ACTION)).to_numpy(
+        bool
+    )
+    drawn = (known | wrongful)[sample.position]
+    at, weight = sample.position[drawn], sample.weight[drawn]
     one = decisions["account_id"] if "account_id" in decisions else decisions["decision_id"]
     account = one.fillna(decisions["decision_id"]).to_numpy(object)
-    audited = pd.DataFrame(
+    every = pd.DataFrame(
         {
             "from": cited.to_numpy()[at],
-            "to": correct.to_numpy()[at],
+            "to": correct.to_numpy(object)[at],
             "w": weight,
             "cluster": pd.factorize(account[at])[0],
+            "position": at,
         }
     )
+    audited = every[known[at]]
     cited_total = audited.groupby("from").agg(w=("w", "sum"), n=("w", "size"))
     pairs = audited[audited["from"] != audited["to"]].groupby(["from", "to"])
     mixed = pairs.agg(w=("w", "sum"), n=("w", "size")).reset_index()
     if mixed.empty:
         return pd.DataFrame({name: [] for name in MIXUP_COLUMNS})
     base = cited_total.loc[mixed["from"]].reset_index(drop=True)
-    share = (mixed["w"] / base["w"]).to_numpy(np.float64)
-    limits = wilson(share, _independent_draws(audited, mixed))
+    worth = _independent_draws(audited, mixed)
+    share, gain = _assisted_shares(every, mixed, base["w"].to_numpy(np.float64), decisions, model)
+    limits = wilson(share, worth * gain)
     few = (base["n"] < minimum).to_numpy(bool)
     total = base["w"].to_numpy(np.float64)
     names = set(zip(mixed["from"], mixed["to"], strict=True))
@@ -117,6 +139,56 @@ def find_label_mixups(snapshot: Snapshot, *, minimum: int = 10) -> pd.DataFrame:
         }
     )
     return _ordered(table)
+
+
+def _assisted_shares(
+    every: pd.DataFrame,
+    mixed: pd.DataFrame,
+    rightful: Floats,
+    decisions: pd.DataFrame,
+    model: PolicyCorrection | None,
+) -> tuple[Floats, Floats]:
+    """Return each pair's share of the rightful enforcements, and what the model's help multiplies draws by."""
+    share = mixed["w"].to_numpy(np.float64) / rightful
+    gain = np.ones(len(mixed))
+    if model is None:
+        return share, gain
+    enforced = decisions["enforced"].to_numpy(bool)
+    policy = decisions["policy_id"].astype("str").to_numpy(object)
+    for name, group in every.groupby("from", sort=False):
+        wanted = np.flatnonzero((mixed["from"] == name) & (mixed["n"] >= _LEAST_ASSISTED))
+        rows = np.flatnonzero(enforced & (policy == name))
+        if not len(wanted) or name not in model.policies:
+            continue
+        predicted = model.policy_posterior(decisions.iloc[rows])[0]
+        own = np.searchsorted(rows, group["position"].to_numpy(np.int64))
+        for i in wanted:
+            other = mixed["to"].iloc[i]
+            if other not in model.policies:
+                continue
+            z = predicted[:, model.policies.index(other)]
+            change, gain[i] = _regression_gain(group, (group["to"] == other).to_numpy(), z, own)
+            total = share[i] * rightful[i] + change * float(group["w"].sum())
+            share[i] = np.clip(total / rightful[i], share[i] / _MOST_GAIN, 1.0)
+    return share, gain
+
+
+def _regression_gain(
+    group: pd.DataFrame, wrong: npt.NDArray[np.bool_], z: Floats, own: npt.NDArray[np.int64]
+) -> tuple[float, float]:
+    """Return what the regression on a prediction adds to the mean, and how far it narrows."""
+    weight, cluster = group["w"].to_numpy(np.float64), group["cluster"].to_numpy()
+    y, x = wrong.astype(np.float64), z[own]
+    y_mean, x_mean = np.average(y, weights=weight), np.average(x, weights=weight)
+    spread = float(weight @ (x - x_mean) ** 2)
+    if not spread > 0:
+        return 0.0, 1.0
+    slope = float(np.clip(weight @ ((x - x_mean) * (y - y_mean)) / spread, 0.0, 1.0))
+    plain = weight * (y - y_mean)
+    left = plain - slope * weight * (x - x_mean)
+    before, after = (float((np.bincount(cluster, part) ** 2).sum()) for part in (plain, left))
+    gain = before / after if after > 0 else _MOST_GAIN
+    return slope * (float(z.mean()) - float(x_mean)), float(np.clip(gain, 1.0, _MOST_GAIN))
 
 
 def _independent_draws(audited: pd.DataFrame, mixed: pd.DataFrame) -> npt.NDArray[np.float64]:

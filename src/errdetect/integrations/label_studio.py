@@ -37,9 +37,17 @@ from errdetect.schemas import (
     VERDICTS,
 )
 
-__all__ = ["convert_label_studio", "find_exports", "is_label_studio", "read_label_studio"]
+__all__ = [
+    "SESSION",
+    "convert_label_studio",
+    "find_exports",
+    "is_label_studio",
+    "read_label_studio",
+]
 
 
+#: The key in the data of a calibration session's tasks.
+SESSION = "calibration_session"
 _HEAD = 1 << 16  # bytes read first; more only if one record is longer
 _SHOWN = 40
 _DIGEST = 10  # hexadecimal digits, enough to tell servers apart
@@ -47,6 +55,7 @@ _LISTS = ("annotations", "completions")
 _LONGEST_FIELD = 1 << 30
 _LONGEST_WORD = 12  # of JSON, a surrogate pair: a cut text fails within this distance
 _BLANK = re.compile(r"\s*")
+_BALLOT = "a ballot of a calibration session is no review: errdetect calibrate --ingest reads it"
 _TORN = "the annotation occurs twice with one updated_at and different answers: the first is kept"
 
 
@@ -222,7 +231,9 @@ def read_label_studio(path: str | Path) -> pd.DataFrame:
     return convert_label_studio(path).frame
 
 
-def convert_label_studio(path: str | Path | Sequence[str | Path]) -> TableRead:
+def convert_label_studio(
+    path: str | Path | Sequence[str | Path], *, ballots: bool = False
+) -> TableRead:
     """Convert Label Studio's exports to reviews, with rejects and notes.
 
     Parameters
@@ -232,6 +243,8 @@ def convert_label_studio(path: str | Path | Sequence[str | Path]) -> TableRead:
         task with its annotations), perhaps gzipped; several JSON values may follow each other.
         Tasks come from the labelling config that errdetect writes: the controls `verdict` and
         `right_policy`, and the data key `decision_id`.
+    ballots
+        Whether these are ballots of a calibration session, which are no reviews otherwise.
 
     Returns
     -------
@@ -258,7 +271,8 @@ def convert_label_studio(path: str | Path | Sequence[str | Path]) -> TableRead:
     places = [path] if isinstance(path, str | Path) else path
     exports = {str(place): _read_export(Path(place)) for place in places}
     read = _build_table_read(
-        [(name, row, one) for name, export in exports.items() for row, one in export.rows()]
+        [(name, row, one) for name, export in exports.items() for row, one in export.rows()],
+        ballots=ballots,
     )
     others = sum((export.others for export in exports.values()), Counter[str]())
     notes = [phrase.format(n=f"{n:,}") for phrase, n in others.items() if n]
@@ -286,6 +300,7 @@ class _Annotation:
     skipped: bool
     verdicts: Sequence[str]
     policies: Sequence[str]
+    session: Any = None
 
 
 @dataclass
@@ -376,6 +391,7 @@ def _parse_annotation(task: Mapping[str, Any], one: Mapping[str, Any]) -> _Annot
         skipped=_parse_flag(one.get("was_cancelled")) or _parse_flag(one.get("skipped")),
         verdicts=list(_selected_choices(one.get("result"), VERDICT)),
         policies=list(_selected_choices(one.get("result"), RIGHT_POLICY)),
+        session=data.get(SESSION) if isinstance(data, dict) else None,
     )
 
 
@@ -400,6 +416,7 @@ def _parse_flat_record(record: Mapping[str, Any]) -> _Annotation:
         skipped=_parse_flag(record.get("was_cancelled")),
         verdicts=_parse_choices(record.get(VERDICT)),
         policies=_parse_choices(record.get(RIGHT_POLICY)),
+        session=record.get(SESSION),
     )
 
 
@@ -474,10 +491,14 @@ def _rejection_reason(one: _Annotation) -> str | None:
     return None
 
 
-def _build_table_read(rows_of_files: list[tuple[str, int, _Annotation]]) -> TableRead:
+def _build_table_read(
+    rows_of_files: list[tuple[str, int, _Annotation]], *, ballots: bool
+) -> TableRead:
     """Build the reviews; equal duplicates count once."""
     found = [one for _, _, one in rows_of_files]
     faults = {row: fault for row, one in enumerate(found) if (fault := _rejection_reason(one))}
+    if not ballots:
+        faults |= {row: _BALLOT for row, one in enumerate(found) if one.session not in (None, "")}
     times = [to_time("created_at", pa.array([_format_value(o.times[i]) for o in found], pa.large_string()))
              for i in (0, 1)]  # fmt: skip
     created, updated = (pd.Series(t.values.to_pandas()) for t in times)

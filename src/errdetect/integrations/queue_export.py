@@ -30,6 +30,7 @@ from errdetect.data.renamed_columns import (
 )
 from errdetect.data.sources import dataframe_name
 from errdetect.errors import DataError, error_message, escape_hidden
+from errdetect.integrations.precedents import PRECEDENTS
 from errdetect.schemas import OVERTURNED, QUEUE, RELABELLED, UPHELD
 
 __all__ = [
@@ -57,6 +58,7 @@ FACTS: Final = {
     "category": "Category",
     "market": "Market",
     "language": "Language",
+    PRECEDENTS: "Earlier rulings on this rule",
 }
 _WHY = "why"
 #: Hidden from reviewers: the model's output, and why the decision was drawn.

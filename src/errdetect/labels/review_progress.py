@@ -12,9 +12,16 @@ from errdetect.labels.review_history import (
     UNKNOWN_DECISION,
     to_datetime64,
 )
-from errdetect.schemas import ADJUDICATION, AUDIT, GOLDEN
+from errdetect.schemas import ADJUDICATION, APPEAL, AUDIT, GOLDEN
 
-__all__ = ["DRAW_COLUMNS", "WORK_COLUMNS", "draw_progress", "weekly_reviews"]
+__all__ = [
+    "APPEAL_COLUMNS",
+    "DRAW_COLUMNS",
+    "WORK_COLUMNS",
+    "draw_progress",
+    "open_appeals",
+    "weekly_reviews",
+]
 
 #: Columns of the weekly counts, in order.
 WORK_COLUMNS: Final = (
@@ -23,6 +30,10 @@ WORK_COLUMNS: Final = (
 #: Columns of the draws' progress, in order.
 DRAW_COLUMNS: Final = (
     "draw_id", "drawn_at", "due_at", "n_drawn", "n_reviewed", "n_open", "response", "state",
+)  # fmt: skip
+#: Columns of the waiting appeals by policy, in order.
+APPEAL_COLUMNS: Final = (
+    "policy_id", "n_open", "n_overdue", "n_due_soon", "oldest_days",
 )  # fmt: skip
 
 _WEEK = np.timedelta64(7, "D")
@@ -95,6 +106,74 @@ def _weeks_old(history: pd.DataFrame, as_of: pd.Timestamp) -> npt.NDArray[np.int
     """Return how many weeks ago each review became known; negative in the future."""
     passed = (np.datetime64(as_of.tz_convert(None)) - to_datetime64(history["known_at"])) / _WEEK
     return np.floor(passed).astype(np.int64)
+
+
+def open_appeals(
+    appeals: pd.DataFrame,
+    decisions: pd.DataFrame,
+    history: pd.DataFrame,
+    *,
+    as_of: pd.Timestamp,
+) -> pd.DataFrame:
+    """Count the appeals that wait, by policy, and those late or due within a week.
+
+    Parameters
+    ----------
+    appeals
+        With the columns of `schemas.OPEN_APPEALS`; those filed after the moment do not count, nor
+        those answered by then.
+    decisions
+        n decisions with `policy_id`.
+    history
+        The review history as of the moment.
+    as_of
+        The moment.
+
+    Returns
+    -------
+    pandas.DataFrame
+        policy_id (missing: the decision is not in the log), n_open, n_overdue, n_due_soon (in the
+        next seven days), oldest_days (since it was filed); the most late first.
+
+    Examples
+    --------
+    >>> from errdetect.labels.review_history import build_review_history
+    >>> day = pd.to_datetime(["2026-01-01", "2026-01-09"], utc=True)
+    >>> decisions = pd.DataFrame({"decision_id": ["d"], "decided_at": day[:1], "policy_id": "spam",
+    ...     "enforced": True})
+    >>> reviews = pd.DataFrame({"review_id": ["r"], "decision_id": "d", "reviewed_at": day[1:],
+    ...     "source": "audit", "verdict": "upheld", "expected": None, "reviewer_id": "ann",
+    ...     "inclusion_probability": 0.5})
+    >>> waiting = pd.DataFrame({"decision_id": ["d"], "filed_at": day[:1], "due_at": day[:1]})
+    >>> history = build_review_history(decisions, reviews)
+    >>> open_appeals(waiting, decisions, history, as_of=day[1]).values.tolist()
+    [['spam', 1, 1, 0, 8.0]]
+    """
+    answers = history[(history["source"] == APPEAL).to_numpy(dtype=bool)]
+    answers = answers[(answers["standing"] != NOT_YET_KNOWN).to_numpy(dtype=bool)]
+    latest = answers.groupby("decision_id")["known_at"].max()
+    answer = latest.reindex(appeals["decision_id"]).set_axis(appeals.index)
+    answered = answer >= appeals["filed_at"]
+    waiting = appeals[(appeals["filed_at"] <= as_of) & ~answered]
+    policy = decisions.drop_duplicates("decision_id").set_index("decision_id")["policy_id"]
+    left = waiting["due_at"] - as_of
+    rows = pd.DataFrame(
+        {
+            "policy_id": waiting["decision_id"].map(policy),
+            "overdue": left < pd.Timedelta(0),
+            "soon": (left >= pd.Timedelta(0)) & (left <= pd.Timedelta(days=7)),
+            "days": (as_of - waiting["filed_at"]).dt.total_seconds() / 86_400,
+        }
+    )
+    found = rows.groupby("policy_id", dropna=False).agg(
+        n_open=("days", "size"),
+        n_overdue=("overdue", "sum"),
+        n_due_soon=("soon", "sum"),
+        oldest_days=("days", "max"),
+    )
+    order = ["n_overdue", "n_due_soon", "n_open", "policy_id"]
+    ranked = found.reset_index().sort_values(order, ascending=[False, False, False, True])
+    return ranked[list(APPEAL_COLUMNS)].reset_index(drop=True)
 
 
 def draw_progress(

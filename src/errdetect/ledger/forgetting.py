@@ -10,7 +10,7 @@ from errdetect.data.database_tables import write_transaction
 from errdetect.ledger import table_definitions as tables
 from errdetect.ledger.row_conversion import id_condition, record_events
 
-__all__ = ["forget_account", "forget_reviewer"]
+__all__ = ["forget_account", "forget_precedents", "forget_reviewer"]
 
 _MANY = 10_000  # ids per statement
 
@@ -83,6 +83,45 @@ def forget_account(
             event = _event(f"forgotten-{secrets.token_hex(8)}", total)
             record_events(connection, tables.EVENTS, [event], at)
         return int(named.rowcount), n_queued
+
+
+def forget_precedents(
+    engine: Engine,
+    *,
+    names: Collection[str] = (),
+    decision_ids: Sequence[str] = (),
+    at: datetime,
+) -> int:
+    """Take a person out of the rulings of calibration sessions; the rulings stay.
+
+    Parameters
+    ----------
+    engine, at
+        As for `forget_reviewer`.
+    names
+        The names of one who ruled.
+    decision_ids
+        An account's decisions, whose rulings lose the reason and the facts, which quote its content.
+
+    Returns
+    -------
+    int
+        Number of rulings that were changed.
+    """
+    rulings, other, total = tables.PRECEDENTS, f"forgotten-{secrets.token_hex(8)}", 0
+    bare = {"reason": None, "facts": "{}"}
+    with write_transaction(engine) as connection:
+        if names:
+            own = update(rulings).where(rulings.c.by.in_(sorted(names))).values(by=other)
+            total += int(connection.execute(own).rowcount)
+        for start in range(0, len(decision_ids), _MANY):
+            ids = list(decision_ids[start : start + _MANY])
+            about = id_condition(connection, rulings.c.decision_id, ids)
+            changed = connection.execute(update(rulings).where(about).values(**bare))
+            total += int(changed.rowcount)
+        if total:
+            record_events(connection, tables.EVENTS, [_event(other, total)], at)
+    return total
 
 
 def _event(name: str, rows: int) -> dict[str, str]:

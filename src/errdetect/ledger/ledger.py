@@ -26,6 +26,7 @@ from errdetect.data.pseudonyms import KeySource
 from errdetect.errors import DataError, error_message
 from errdetect.ledger import table_definitions as tables
 from errdetect.ledger.audit_records import AuditRecords
+from errdetect.ledger.precedent_records import PrecedentRecords
 from errdetect.ledger.proposal_records import ProposalRecords
 from errdetect.ledger.remediation_records import RemediationRecords
 from errdetect.ledger.review_records import ReviewRecords
@@ -46,7 +47,9 @@ _EVENTS = pa.schema(
 
 
 @dataclass(frozen=True)
-class Ledger(RunRecords, ReviewRecords, AuditRecords, RemediationRecords, ProposalRecords):
+class Ledger(
+    RunRecords, ReviewRecords, AuditRecords, RemediationRecords, ProposalRecords, PrecedentRecords
+):
     """An open ledger, from `open_ledger`. Use it in a `with` block.
 
     Every method is one transaction, applied whole or not at all. Writers take turns.
@@ -102,7 +105,8 @@ class Ledger(RunRecords, ReviewRecords, AuditRecords, RemediationRecords, Propos
         Parameters
         ----------
         entity
-            Only `run`, `reviews`, `draw`, `remediation`, `proposal`, `discovery`, `key` or `person`.
+            Only `run`, `reviews`, `draw`, `remediation`, `proposal`, `precedent`, `discovery`, `key`
+            or `person`.
         id
             Only this one.
         """

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, insert, select
+from sqlalchemy import Connection, Select, Table, insert, inspect, select
 
 from errdetect.data.database_tables import open_engine, read_transaction, write_transaction
 from errdetect.ledger import table_definitions as tables
@@ -29,6 +29,7 @@ _CAME = {
     "errdetect_proposals": "created_at",
     "errdetect_audits": "drawn_at",
     "errdetect_draws": "drawn_at",
+    "errdetect_precedents": "recorded_at",
     "errdetect_events": "at",
 }
 
@@ -47,7 +48,7 @@ def replicate_ledger(url: str, file: Path, *, known_at: datetime, recorded_at: d
     known_at
         Reviews that arrived before are copied.
     recorded_at
-        Runs, queues, draws, remediations and proposals recorded before are copied, in their state
+        Runs, queues, draws, remediations, precedents and proposals recorded before are copied, in their state
         then. A run or draw recorded at this very moment is not.
 
     Returns
@@ -67,7 +68,8 @@ def replicate_ledger(url: str, file: Path, *, known_at: datetime, recorded_at: d
     upgrade_ledger(target)
     copied = 0
     with ledger, read_transaction(ledger.engine) as source, write_transaction(target) as connection:
-        for table in tables.METADATA.sorted_tables:
+        there = set(inspect(source).get_table_names())  # an earlier version has fewer
+        for table in (one for one in tables.METADATA.sorted_tables if one.name in there):
             batch: list[Row] = []
             for row in _rows_at(source, table, to_utc(known_at), to_utc(recorded_at)):
                 batch.append(row)

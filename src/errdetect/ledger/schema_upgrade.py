@@ -22,8 +22,9 @@ from errdetect.ledger.table_definitions import VERSION_TABLE
 
 __all__ = ["is_current", "is_readable", "schema_version", "upgrade_ledger"]
 
-#: The version from which on only reviewers' ids change, not the tables.
-_TABLES = "0003"
+#: Versions whose tables can be read: "0003" may hold reviewers' ids, and both lack the precedents.
+_READABLE = ("0003", "0004")
+_PLAIN = _READABLE[0]
 
 _FOLDER = Path(__file__).parent / "migrations"
 _ONE_AT_A_TIME = threading.Lock()  # Alembic keeps the running migration in a global
@@ -50,14 +51,17 @@ def upgrade_ledger(engine: Engine, key: KeySource | None = None) -> bool:
     DataError
         If a newer errdetect created the tables, or they cannot be created.
     """
-    if is_current(engine) or (key is None and is_readable(engine)):
+    scripts = ScriptDirectory.from_config(_migrations())
+    version = _current_version(engine, scripts)
+    if version == scripts.get_current_head() or (key is None and version == _PLAIN):
         return False
     config = _migrations()
     if engine.dialect.name == "sqlite":
         enable_wal(engine)
     with _ONE_AT_A_TIME, write_transaction(engine) as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, _TABLES)
+        if version in (None, *_earlier_versions(scripts)):
+            command.upgrade(config, _PLAIN)
         plain = has_plain_ids(connection)
         if plain and key is None:
             return False
@@ -81,9 +85,14 @@ def is_current(engine: Engine) -> bool:
 
 
 def is_readable(engine: Engine) -> bool:
-    """Whether the ledger's tables are up to date, if not the reviewers' names in them."""
+    """Whether the ledger can be read as it is; one of an earlier version has no precedents."""
     scripts = ScriptDirectory.from_config(_migrations())
-    return _current_version(engine, scripts) in (_TABLES, scripts.get_current_head())
+    return _current_version(engine, scripts) in (*_READABLE, scripts.get_current_head())
+
+
+def _earlier_versions(scripts: ScriptDirectory) -> set[str]:
+    """Return the versions before reviewers' ids are replaced."""
+    return {one.revision for one in scripts.iterate_revisions(_PLAIN, "base")}
 
 
 def _migrations() -> Config:

@@ -20,6 +20,7 @@ __all__ = [
     "DRAWS",
     "EVENTS",
     "METADATA",
+    "PRECEDENTS",
     "PROPOSALS",
     "QUEUED",
     "REMEDIATIONS",
@@ -163,6 +164,24 @@ PROPOSALS = _define_table(
     Column("effective_from", UtcDateTime),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+)
+
+#: Rulings of calibration sessions. `facts` is JSON: the decision's action, category, market and the like.
+PRECEDENTS = _define_table(
+    "precedents",
+    Column("precedent_id", Text, primary_key=True),
+    _text_column("session_id", required=True),
+    _text_column("policy_id", required=True, index=True),
+    _text_column("policy_version"),
+    _text_column("clause"),
+    _text_column("decision_id", required=True),
+    _text_column("ruling", required=True),
+    _text_column("correct_policy_id"),
+    _text_column("reason"),
+    _text_column("facts", required=True),
+    _text_column("by"),
+    Column("ruled_at", UtcDateTime, nullable=False),
+    Column("recorded_at", UtcDateTime, nullable=False),
 )
 
 #: The events, in order. Rows are only added.

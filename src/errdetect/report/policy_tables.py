@@ -57,7 +57,7 @@ CAUSE_NAMES: Mapping[str, str] = {
     "reviewer_inconsistency": "Reviewers differ",
     "change_in_time": "Something changed",
     "threshold": "Threshold",
-    "account_cluster": "Few accounts",
+    "account_cluster": "Certain accounts",
     "unknown": "Cause unknown",
 }
 

@@ -43,7 +43,7 @@ from errdetect.report.reviewers_section import read_reviewers
 from errdetect.report.summary_section import build_summary, overall_rates
 from errdetect.report.training_section import read_mixups, read_training
 from errdetect.report.trend_section import build_trends, latest_changes
-from errdetect.report.work_section import read_work
+from errdetect.report.work_section import read_appeals, read_work
 from errdetect.schemas import AUDIT
 
 __all__ = ["ReportContent", "render_report", "report_tables"]
@@ -144,7 +144,12 @@ def _overall_sections(
         ),
         "training": read_training(content.training_needs, names),
         "mixups": read_mixups(content.label_mixups, names),
-        "work": read_work(content.review_work, content.audit_draws, content.label_states),
+        "work": read_work(
+            content.review_work,
+            content.audit_draws,
+            content.label_states,
+            read_appeals(content.open_appeals, names),
+        ),
         "heatmap": build_heatmap(content.policy_markets, names, _overall_error(whole)),
         "pictures": [
             (

@@ -105,6 +105,8 @@ class ReportContent:
         Reviews by week and site; see `weekly_reviews`.
     audit_draws
         How much of each recorded draw is reviewed; see `draw_progress`.
+    open_appeals
+        Appeals that wait, by policy; see `review_progress.open_appeals`.
     policy_markets
         The error rates by `policy_id` and `market`, in the columns of `errdetect.schemas.ESTIMATES`.
     volumes
@@ -159,6 +161,10 @@ class ReportContent:
         What was read, used and left out: columns as `schemas.INTAKE`.
     model
         Facts about the model (`version`, `trained_at`, ...); None where none has scored.
+    rulings
+        policy_id -> sentences on the rulings of calibration sessions on its clause.
+    has_pages
+        Whether a folder `pages` lies next to the report.
 
     Examples
     --------
@@ -194,6 +200,7 @@ class ReportContent:
     label_mixups: pd.DataFrame | None = None
     review_work: pd.DataFrame | None = None
     audit_draws: pd.DataFrame | None = None
+    open_appeals: pd.DataFrame | None = None
     policy_markets: pd.DataFrame | None = None
     volumes: pd.DataFrame | None = None
     trend_by: pd.DataFrame | None = None
@@ -213,6 +220,8 @@ class ReportContent:
     notes: Sequence[str] = ()
     intake: pd.DataFrame | None = None
     model: Mapping[str, object] | None = None
+    rulings: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    has_pages: bool = False
 
 
 _TABLES = (
@@ -221,6 +230,7 @@ _TABLES = (
     *("slices", "thresholds", "findings", "cases", "briefs", "proposals"),
     *("effects", "targets", "plan", "whitelist", "remedies", "intake"),
     *("training_needs", "label_mixups", "review_work", "audit_draws", "policy_markets"),
+    "open_appeals",
 )
 
 

@@ -25,8 +25,8 @@ from errdetect.reviewers.training_needs import TRAINING_COLUMNS
 __all__ = ["Mixup", "MixupTable", "SiteMistake", "TrainingTable", "read_mixups", "read_training"]
 
 _MISTAKES = {
-    "missed_violation": "misses violations",
-    "wrongful_call": "calls compliant content violating",
+    "missed_violation": "missed violations",
+    "wrongful_call": "wrongful calls",
 }
 #: What one site does, and what several do.
 _VERBS = {

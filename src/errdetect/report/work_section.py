@@ -17,9 +17,16 @@ from errdetect.changes.text_formatting import (
     require_columns,
     to_records,
 )
-from errdetect.labels.review_progress import DRAW_COLUMNS, WORK_COLUMNS
+from errdetect.labels.review_progress import APPEAL_COLUMNS, DRAW_COLUMNS, WORK_COLUMNS
 
-__all__ = ["DrawProgress", "SiteWork", "WorkProgress", "read_work"]
+__all__ = [
+    "DrawProgress",
+    "SiteWork",
+    "WaitingAppeals",
+    "WorkProgress",
+    "read_appeals",
+    "read_work",
+]
 
 _NO_SITE = "no site named"
 _OVERDUE = "overdue"
@@ -62,6 +69,62 @@ class DrawProgress:
 
 
 @dataclass(frozen=True)
+class WaitingAppeals:
+    """The appeals that wait: a sentence, and a row a policy (name, waiting, late, due soon, oldest)."""
+
+    sentence: str
+    rows: tuple[tuple[str, ...], ...]
+
+
+def read_appeals(frame: pd.DataFrame | None, names: Mapping[str, str]) -> WaitingAppeals | None:
+    """Lay out which appeals wait, and which are late.
+
+    Parameters
+    ----------
+    frame
+        From `review_progress.open_appeals`; None where no table of them was given.
+    names
+        policy_id -> the policy's name.
+
+    Raises
+    ------
+    DataError
+        Where a column is missing.
+
+    Examples
+    --------
+    >>> read_appeals(None, {}) is None
+    True
+    """
+    if frame is None:
+        return None
+    require_columns(frame, APPEAL_COLUMNS, "open_appeals")
+    waiting, late, soon = (int(frame[name].sum()) for name in ("n_open", "n_overdue", "n_due_soon"))
+    if not waiting:
+        return WaitingAppeals("No appeal waits for an answer.", ())
+    oldest = float(frame["oldest_days"].max())
+    text = (
+        f"{count_with_noun(waiting, 'appeal waits', 'appeals wait')} for an answer: {format_count(late)} past "
+        f"the deadline, {format_count(soon)} due within seven days; the oldest has waited {oldest:.0f} days."
+    )
+    rows = tuple(
+        (
+            _policy_name(row["policy_id"], names),
+            *(format_count(int(row[name])) for name in ("n_open", "n_overdue", "n_due_soon")),
+            f"{float(row['oldest_days']):.0f}",
+        )
+        for row in to_records(frame)
+    )
+    return WaitingAppeals(text, rows)
+
+
+def _policy_name(policy_id: Any, names: Mapping[str, str]) -> str:
+    if policy_id is None or policy_id != policy_id:
+        return "decisions that are not in the log"
+    return clean_text(names.get(str(policy_id), policy_id))
+
+
+@dataclass(frozen=True)
 class WorkProgress:
     """The section.
 
@@ -79,6 +142,8 @@ class WorkProgress:
         How many draws are late.
     labels
         State of the labels, in one sentence; empty where there are none.
+    appeals
+        The appeals that wait; None where nothing is known of them.
     """
 
     weeks: tuple[str, ...]
@@ -87,12 +152,14 @@ class WorkProgress:
     draws: tuple[DrawProgress, ...]
     overdue: int
     labels: str
+    appeals: WaitingAppeals | None = None
 
 
 def read_work(
     weekly: pd.DataFrame | None,
     draws: pd.DataFrame | None,
     label_states: Mapping[str, int],
+    appeals: WaitingAppeals | None = None,
 ) -> WorkProgress | None:
     """Lay out how the reviewing goes.
 
@@ -104,11 +171,13 @@ def read_work(
         From `draw_progress`; or None.
     label_states
         State of a label -> how many decisions.
+    appeals
+        From `read_appeals`.
 
     Returns
     -------
     WorkProgress or None
-        None without recent reviews and without draws.
+        None without recent reviews, draws and waiting appeals.
 
     Raises
     ------
@@ -126,7 +195,7 @@ def read_work(
     listed = [] if draws is None or not has_rows(draws) else to_records(draws)
     if draws is not None and listed:
         require_columns(draws, DRAW_COLUMNS, "audit_draws")
-    if not known and not listed:
+    if not known and not listed and appeals is None:
         return None
     starts = _weeks(known)
     progress = tuple(_read_draw(row) for row in listed)
@@ -137,6 +206,7 @@ def read_work(
         draws=progress,
         overdue=sum(draw.state == _OVERDUE for draw in progress),
         labels=_labels_sentence(label_states),
+        appeals=appeals,
     )
 
 

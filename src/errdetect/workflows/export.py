@@ -15,6 +15,7 @@ from errdetect.data.renamed_columns import add_old_columns
 from errdetect.data.sources import parse_table_source, shown_path, source_label
 from errdetect.data.table_reading import iter_decisions
 from errdetect.errors import ConfigError, DataError, error_message
+from errdetect.integrations.precedents import add_precedents
 from errdetect.integrations.queue_export import (
     FORMATS,
     join_decision_context,
@@ -25,7 +26,7 @@ from errdetect.integrations.queue_export import (
 from errdetect.labels.intake_account import Intake, IntakeRow, decision_rows
 from errdetect.workflows.load_data import Progress
 from errdetect.workflows.own_inputs import refuse_own_inputs
-from errdetect.workflows.project_ledger import find_project_ledger
+from errdetect.workflows.project_ledger import find_project_ledger, known_precedents
 from errdetect.workflows.run_description import describe_step
 
 __all__ = ["DATABASE", "ExportResult", "export"]
@@ -131,6 +132,7 @@ def export(
         rows, _read_batches(config, place, log), config.export.columns
     )
     log.raise_if_too_many(config.data.max_rejected)
+    joined = add_precedents(joined, known_precedents(config), policies)
     intake = Intake((*decision_rows(log), *_queue_rows(rows, absent)))
     progress("writing")
     written = None if label_config is None else Path(label_config)

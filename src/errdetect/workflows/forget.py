@@ -13,7 +13,11 @@ from errdetect.data.erasing import erase_from_outputs, files_naming
 from errdetect.data.pseudonyms import is_pseudonym, pseudonymise_ids
 from errdetect.data.table_reading import iter_decisions
 from errdetect.errors import ConfigError, ModelError, error_message
-from errdetect.ledger.forgetting import forget_account, forget_reviewer
+from errdetect.ledger.forgetting import (
+    forget_account,
+    forget_precedents,
+    forget_reviewer,
+)
 from errdetect.ledger.ledger import Ledger
 from errdetect.ledger.table_definitions import METADATA
 from errdetect.workflows.load_data import Progress
@@ -39,6 +43,8 @@ class ForgetResult:
         Outputs from which the person was removed.
     files
         Files beneath the project that still name the person.
+    n_precedents
+        Rulings of calibration sessions that named the reviewer, or quoted the account's content.
     """
 
     who: str
@@ -48,6 +54,7 @@ class ForgetResult:
     remains: tuple[str, ...]
     n_files: int = 0
     files: tuple[Path, ...] = ()
+    n_precedents: int = 0
 
     def lines(self) -> list[str]:
         """Return the summary lines."""
@@ -55,6 +62,7 @@ class ForgetResult:
             "reviews": self.n_reviews,
             "remediations": self.n_remediations,
             "queued decisions": self.n_queued,
+            "rulings": self.n_precedents,
         }
         told = ", ".join(f"{n:,} {what}" for what, n in done.items() if n) or "nothing there"
         return [
@@ -101,6 +109,7 @@ def forget(
         progress("looking up the account's decisions")
         own = _decisions_of(config, account)
     names, counts, clean = {str(account or reviewer)}, (0, 0, 0), True
+    rulings = 0
     ledger = find_project_ledger(config)
     if ledger is not None:
         with ledger:
@@ -110,7 +119,11 @@ def forget(
                 counts = (forget_reviewer(ledger.engine, names, at=moment), 0, 0)
             else:
                 counts = (0, *forget_account(ledger.engine, str(account), own, at=moment))
-            clean = not any(counts) or erase_traces(ledger.engine, list(METADATA.tables))
+            ruled_by = names if reviewer is not None else ()
+            rulings = forget_precedents(ledger.engine, names=ruled_by, decision_ids=own, at=moment)
+            clean = not (rulings or any(counts)) or erase_traces(
+                ledger.engine, list(METADATA.tables)
+            )
     shutil.rmtree(
         config.path(config.state.folder), ignore_errors=True
     )  # the next run reads the log
@@ -118,7 +131,7 @@ def forget(
     n_files = erase_from_outputs(config.base, names, own)
     progress("looking for what remains")
     files = tuple(files_naming(config.base, names))
-    return ForgetResult(who, *counts, _remains(config, who, clean=clean), n_files, files)
+    return ForgetResult(who, *counts, _remains(config, who, clean=clean), n_files, files, rulings)
 
 
 def _reviewer_names(config: Config, ledger: Ledger, reviewer: str) -> set[str]:

@@ -11,13 +11,13 @@ from errdetect.errors import DataError, error_message
 
 __all__ = ["refuse_own_inputs"]
 
-#: What commands write into their output folder; `tables`, `briefs` and `plots` are folders.
+#: What commands write into their output folder; `tables`, `briefs`, `pages` and `plots` are folders.
 _WRITTEN = frozenset(
     f"{name}.parquet"
     for name in ("scores", "queue", "explanations", "intake", "rejects", "estimates", "labels",
                  "response", "plan", "monitor", "history", "segments", "golden", "second_reviews", "adjudications")
 ) | {"run.json", "audit.json", "plan.csv", "report.html", "monitor.html", "monitor.prom",
-     "tables", "briefs", "plots"}  # fmt: skip
+     "tables", "briefs", "plots", "pages"}  # fmt: skip
 
 
 def refuse_own_inputs(
@@ -75,8 +75,9 @@ def _inputs(config: Config, sources: Iterable[Sources | None]) -> Iterator[Path]
                 yield from (one.path for one in find_files(source) if one.rows is None)
     if data.policies is not None:
         yield Path(config.data_paths(data.policies)[0])
-    if config.report.words is not None:
-        yield config.path(config.report.words)
+    for own in (config.report.words, config.report.open_appeals):
+        if own is not None:
+            yield config.path(own)
     if config.file is not None:
         yield config.file
     ledger = sqlite_path(config.ledger_url())

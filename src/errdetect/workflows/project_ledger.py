@@ -22,6 +22,7 @@ _LOG = logging.getLogger(__name__)
 
 __all__ = [
     "find_project_ledger",
+    "known_precedents",
     "link_reviewers",
     "open_project_ledger",
     "project_key",
@@ -45,6 +46,23 @@ def open_project_ledger(config: Config) -> Ledger:
     for kind, n in removed.items():
         _LOG.warning("retention.%s: removed %d rows from the ledger", kind, n)
     return ledger
+
+
+def known_precedents(config: Config, *, before: datetime | None = None) -> pd.DataFrame:
+    """Return the rulings in the config's ledger that hold; empty without a ledger.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    before
+        Only rulings recorded before this moment; None for all.
+    """
+    ledger = find_project_ledger(config)
+    if ledger is None:
+        return pd.DataFrame(columns=["policy_id", "decision_id", "ruling", "reason", "facts"])
+    with ledger:
+        return ledger.precedents(before=before)
 
 
 def project_key(config: Config, ledger: Ledger) -> PseudonymKey:

@@ -18,15 +18,17 @@ from errdetect.data.atomic_writing import stage_outputs, write_csv, write_parque
 from errdetect.data.provenance import Provenance
 from errdetect.data.renamed_columns import add_old_columns, schema_with_old_names, use_new_names
 from errdetect.data.sources import dataset_name
+from errdetect.data.table_reading import read_open_appeals
 from errdetect.errors import ContradictionError, DataError, ModelError, Refusal
 from errdetect.estimation.error_rates import RateEstimates
 from errdetect.estimation.small_groups import suppress_figures
 from errdetect.features.point_in_time_features import PointInTimeFeatures
 from errdetect.findings.findings import Findings, find_findings, no_findings
 from errdetect.findings.label_mixups import find_label_mixups
-from errdetect.labels.review_progress import draw_progress, weekly_reviews
+from errdetect.labels.review_progress import draw_progress, open_appeals, weekly_reviews
 from errdetect.model.bundle import ModelBundle
 from errdetect.model.evaluation import MODEL
+from errdetect.model.policy_correction import PolicyCorrection, fit_policy_correction
 from errdetect.queue.review_value import error_kinds, expected_harm
 from errdetect.queue.selection import RANKED, budget_count
 from errdetect.remediation.remediation_plan import direct_remedies
@@ -34,7 +36,7 @@ from errdetect.report.report import ReportContent, render_report, report_tables
 from errdetect.report.report_content import Picture as Shown
 from errdetect.reviewers.deviations import Deviations
 from errdetect.reviewers.training_needs import find_training_needs
-from errdetect.schemas import AUDIT, FINDINGS, INTAKE, SLICES, THRESHOLDS, WHITELIST
+from errdetect.schemas import AUDIT, FINDINGS, INTAKE, SLICES, THRESHOLDS, UNKNOWN, WHITELIST
 from errdetect.snapshot import Snapshot
 from errdetect.workflows.control_variate import (
     EstimationSample,
@@ -74,6 +76,12 @@ from errdetect.workflows.reviewer_quality import (
     reviewer_quality,
 )
 from errdetect.workflows.run_description import champion_version, describe_run, open_registry
+from errdetect.workflows.team_pages import (
+    PAGES,
+    clause_rulings,
+    team_pages,
+    write_team_pages,
+)
 
 __all__ = [
     "HALF",
@@ -181,7 +189,28 @@ def review_parts(config: Config, snapshot: Snapshot) -> dict[str, Any]:
         "audit_draws": draw_progress(
             snapshot.draws, snapshot.review_history, as_of=snapshot.moment
         ),
+        **_waiting_appeals(config, snapshot),
     }
+
+
+def _correct_policies(config: Config, snapshot: Snapshot) -> PolicyCorrection | None:
+    machine = snapshot.automated
+    reviewed = (machine.labels["label"] != UNKNOWN).to_numpy(bool)
+    return fit_policy_correction(
+        machine.decisions,
+        machine.correct_policies,
+        reviewed,
+        leave_out=config.features.leave_out,
+        text=config.features.text,
+    )
+
+
+def _waiting_appeals(config: Config, snapshot: Snapshot) -> dict[str, Any]:
+    if config.report.open_appeals is None:
+        return {}
+    appeals = read_open_appeals(config.data_paths(config.report.open_appeals)).frame
+    history, moment = snapshot.review_history, snapshot.moment
+    return {"open_appeals": open_appeals(appeals, snapshot.decisions, history, as_of=moment)}
 
 
 def training_parts(
@@ -206,7 +235,9 @@ def training_parts(
         minimum=config.report.min_group,
     )
     alone = needs["site"].isin(one_reviewer_sites(snapshot)).to_numpy(bool)
-    mixups = find_label_mixups(snapshot, minimum=config.report.min_group)
+    mixups = find_label_mixups(
+        snapshot, minimum=config.report.min_group, model=_correct_policies(config, snapshot)
+    )
     return {"training_needs": needs[~alone].reset_index(drop=True), "label_mixups": mixups}
 
 
@@ -452,7 +483,7 @@ def report(
     config
         From `load_config`.
     out
-        Folder for report.html, tables/, briefs/ and plots/: all or none.
+        Folder for report.html, tables/, briefs/, pages/ and plots/: all or none.
     generated_at
         The report's date; default: now.
     progress
@@ -519,13 +550,15 @@ def report(
         recorded = False
         notes.append(f"{_NOT_RECORDED}: {problem}")
     progress("writing the report")
+    content |= {"rulings": clause_rulings(config, snapshot, now=now), "has_pages": True}
+    pages = team_pages(config, snapshot, content, briefs, now=now)
     run = describe_run(
         config, "report", {"generated_at": generated_at}, decisions=decisions, seed=config.train.seed,
         reviews=snapshot.reviews, at=now, model_version=champion_version(config),
         intake=snapshot.intake.to_jsonable(),
     )  # fmt: skip
     files = _write_files(
-        Path(out), run, ReportContent(**content, notes=tuple(notes)), briefs, pictures
+        Path(out), run, ReportContent(**content, notes=tuple(notes)), briefs, pictures, pages
     )
     new = record_briefs(config, briefs, at=now) if recorded else 0
     if recorded and level is not None:
@@ -626,6 +659,7 @@ def _write_files(
     content: ReportContent,
     briefs: tuple[Brief, ...],
     pictures: tuple[Picture, ...],
+    pages: Mapping[str, str],
 ) -> dict[str, Path]:
     with stage_outputs(out, run) as stage:
         write_text(stage / "report.html", render_report(content))
@@ -636,8 +670,9 @@ def _write_files(
             write_parquet(both, stage / "tables" / f"{name}.parquet", schema)
             write_csv(both, stage / "tables" / f"{name}.csv")
         write_briefs(briefs, stage / "briefs")
+        write_team_pages(pages, stage)
         if pictures:
             write_pictures(pictures, stage / "plots")
-    files = {"report": out / "report.html", "tables": out / "tables"}
+    files = {"report": out / "report.html", "tables": out / "tables", "pages": out / PAGES}
     files |= {"briefs": out / "briefs"} if briefs else {}
     return files | ({"plots": out / "plots"} if pictures else {})

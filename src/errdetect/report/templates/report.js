@@ -308,14 +308,20 @@
   addEventListener("hashchange", go);
   go();
 
-  // ---- on paper: every page, every row, everything unfolded
+  // ---- on paper: the page that is open with every row, unfolded; the overview as one sheet; or every page
   let opened = [];
+  const everything = document.getElementById("print-all");
+  everything.hidden = false;
+  everything.addEventListener("click", () => { main.classList.add("all"); print(); });
   addEventListener("beforeprint", () => {
-    views.forEach(fill);
-    opened = [...document.querySelectorAll("details:not([open])")];
+    const all = main.classList.contains("all");
+    main.classList.toggle("overview", !all && here === views[0]);
+    if (all) views.forEach(fill);
+    opened = main.classList.contains("overview") ? [] : [...(all ? document : here).querySelectorAll("details:not([open])")];
     for (const each of opened) each.open = true;
   });
   addEventListener("afterprint", () => {
+    main.classList.remove("all", "overview");
     for (const each of opened) each.open = false;
   });
 })();

@@ -88,7 +88,7 @@ def one_market(seed: int, n: int, shares: list[object]) -> list[dict[str, object
         first = [f"queue.minutes={minutes}", f"queue.explore_share={shares[0]}"]
         found = score(load_config(path, first), fresh, Path(folder) / "out")
         scores = pd.read_parquet(found.files["scores"])
-        again = drawn_anew(scores, shares[0], minutes, np.random.default_rng(0))[1]
+        again = drawn_anew(scores, shares[0], minutes, "0")[1]
         if not np.allclose(again.inclusion_probability, scores["inclusion_probability"]):
             raise SystemExit("the chances hang on the draw")
         there = known.loc[scores["decision_id"]]
@@ -119,8 +119,7 @@ def ours(
     p = scores.set_index("decision_id")["p_error"]
     draws = []
     for number in range(REDRAWS):
-        rng = np.random.default_rng([seed, number])
-        drawn, chosen = drawn_anew(scores, share, minutes, rng)
+        drawn, chosen = drawn_anew(scores, share, minutes, f"{seed} {number}")
         queue = drawn.iloc[chosen.order]
         if queue["minutes"].sum() > minutes + 1e-6:
             raise SystemExit("the queue takes more minutes than there are")
@@ -129,6 +128,7 @@ def ours(
         snapshot = Snapshot(decisions, reviews)
         design, _ = read_queue_design(snapshot, drawn)
         ours = estimate_rates(snapshot, p_error=p, queue=design).overall.iloc[0]
+        rng = np.random.default_rng([seed, number])
         sample = known.sample(len(queue), random_state=rng)
         evenly = verdicts(sample, "audit", len(queue) / len(known))
         audit = estimate_rates(Snapshot(decisions, evenly), p_error=p).overall.iloc[0]
@@ -156,7 +156,7 @@ def ours(
 
 
 def drawn_anew(
-    scores: pd.DataFrame, share: object, minutes: float, rng: np.random.Generator
+    scores: pd.DataFrame, share: object, minutes: float, seed: str
 ) -> tuple[pd.DataFrame, Selection]:
     """Draw the queue of a run's scores again."""
     place = pd.Series(np.arange(len(scores)), scores["decision_id"])
@@ -166,7 +166,7 @@ def drawn_anew(
         scores["minutes"].to_numpy(), heads=place[scores["job_id"]].to_numpy(),
     )  # fmt: skip
     chosen = select_reviews(
-        candidates, [minutes], explore_share=share if share == "auto" else float(share), rng=rng
+        candidates, [minutes], explore_share=share if share == "auto" else float(share), seed=seed
     )
     arm = scores["arm"].where(~open_).astype(object)
     for name, which in (("ranked", ~chosen.explored), ("explore", chosen.explored)):

@@ -1,7 +1,8 @@
 """Scoring on Spark against one machine: a standalone cluster of separate worker processes on this machine.
 
-Each size is scored by both engines in turn, and again with a third of the decisions of one account
-(`skew`), to show what a large key costs. Results: benchmarks/results/spark.csv.
+Each size is scored by both engines in turn, and again with a third of the decisions of one account (`skew`), to
+show what a large key costs. Processor time is that of all processes, the cluster's included; it hardly depends
+on what else the machine does. Results: benchmarks/results/spark.csv.
 
 python benchmarks/spark.py --decisions 100000,300000,1000000
 python benchmarks/spark.py --decisions 20000 --log 20000 --workers 1
@@ -13,10 +14,12 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -66,6 +69,50 @@ def cluster(workers: int, folder: Path) -> Iterator[dict[str, str]]:
             process.wait()
 
 
+class ProcessorTime:
+    """Processor seconds of all processes that descend from this one, seen twice a second."""
+
+    def __init__(self) -> None:
+        self._ours: dict[tuple[int, int], float] = {}
+        self._done = threading.Event()
+        self._before = 0.0
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> Self:
+        self._look()
+        self._before = sum(self._ours.values())
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    @property
+    def seconds(self) -> float:
+        self._look()
+        return sum(self._ours.values()) - self._before
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.5):
+            self._look()
+
+    def _look(self) -> None:
+        found = {}
+        for place in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = place.read_text().rpartition(")")[2].split()
+            except OSError:  # ended meanwhile
+                continue
+            found[int(place.parent.name)] = fields
+        ours = {os.getpid()} | {pid for pid, _ in self._ours}
+        while more := {p for p, f in found.items() if int(f[1]) in ours} - ours:
+            ours |= more
+        for pid in ours & found.keys():
+            ticks = int(found[pid][11]) + int(found[pid][12])
+            self._ours[pid, int(found[pid][19])] = ticks / os.sysconf("SC_CLK_TCK")
+
+
 def skewed(batch: Path) -> Path:
     """The batch with a large account."""
     frame = pd.read_parquet(batch)
@@ -77,7 +124,7 @@ def skewed(batch: Path) -> Path:
 
 
 def run(engine: str, folder: Path, batch: Path, environment: dict[str, str]) -> dict[str, float]:
-    """Score with an engine; wall seconds, and the peak of the driver's Python in gigabytes."""
+    """Score with an engine; wall and processor seconds, and the peak of the driver's Python in gigabytes."""
     command = [sys.executable, "-m", "errdetect", "score", str(folder / "config.yaml"), "-q"]
     command += [
         "--decisions",
@@ -89,12 +136,14 @@ def run(engine: str, folder: Path, batch: Path, environment: dict[str, str]) -> 
     ]
     command += ["--set", "queue.record=false", "--engine", engine]
     began = time.perf_counter()
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{engine} failed")
-    return {"wall": time.perf_counter() - began, "peak_gb": usage.ru_maxrss / 1e6}
+    with ProcessorTime() as processor:
+        with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        wall, peak = time.perf_counter() - began, usage.ru_maxrss / 1e6
+        if process.returncode:
+            raise SystemExit(f"{engine} failed")
+        return {"wall": wall, "processor": processor.seconds, "driver_gb": peak}
 
 
 def same_queue(folder: Path) -> bool:

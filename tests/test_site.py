@@ -8,23 +8,28 @@ import pytest
 import yaml
 
 
-def _pages(entry):
-    if isinstance(entry, str):
-        return [entry]
-    values = entry.values() if isinstance(entry, dict) else entry
-    return [page for value in values for page in _pages(value)]
+@pytest.fixture
+def hooks(repo, monkeypatch):
+    monkeypatch.syspath_prepend(str(repo / "tools"))
+    import site_hooks
+
+    return site_hooks
 
 
-def test_every_page_is_in_the_navigation(repo):
-    config = yaml.safe_load((repo / "mkdocs.yml").read_text(encoding="utf-8"))
-    listed = _pages(config["nav"])
-    held = {
-        str(page.relative_to(repo / "docs").as_posix())
-        for page in (repo / "docs").rglob("*.md")
-        if page.parent.name != "design"
-    }
-    assert len(listed) == len(set(listed))
-    assert set(listed) - {"design/README.md"} == held
+def test_every_page_is_in_the_navigation(repo, hooks):
+    nav = yaml.safe_load((repo / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
+    named = hooks.pages(nav)
+    assert len(named) == len(set(named))
+    assert all((repo / "docs" / page).exists() for page in named)
+    short = [entry for entry in nav if "Tutorial" not in entry]
+    assert "tutorial.md" in hooks.pages(hooks.on_config({"nav": short})["nav"])
+
+
+def test_links_out_of_the_docs_lead_to_the_sites_copies(hooks):
+    assert hooks.place("docs/index.md", "../README.md") == "README.md"
+    assert hooks.in_site("README.md") == "repository/README.md"
+    assert hooks.place("docs/index.md", "https://example.org") is None
+    assert hooks.place("docs/index.md", "nowhere.md") is None
 
 
 def test_the_pins_of_the_site_fit_those_of_development(repo):

@@ -3,9 +3,10 @@
 import posixpath
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mkdocs.structure.files import File, Files
+if TYPE_CHECKING:
+    from mkdocs.structure.files import Files
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Where files from outside of docs/ stand in the site.
@@ -31,8 +32,32 @@ def in_repository(path: str) -> str:
     return path.removeprefix(f"{OUTSIDE}/") if path.startswith(f"{OUTSIDE}/") else f"docs/{path}"
 
 
-def on_files(files: Files, config: Any) -> Files:
+def pages(entry: Any) -> list[str]:
+    """Return the pages of a navigation."""
+    if isinstance(entry, str):
+        return [entry]
+    values = entry.values() if isinstance(entry, dict) else entry
+    return [page for value in values for page in pages(value)]
+
+
+def on_config(config: Any) -> Any:
+    """List pages that the navigation does not name yet under More, so that none is lost."""
+    docs = ROOT / "docs"
+    held = {
+        page.relative_to(docs).as_posix()
+        for page in docs.rglob("*.md")
+        if page.parent.name != "design"
+    }
+    left = sorted(held - set(pages(config["nav"])))
+    if left:
+        config["nav"].append({"More": left})
+    return config
+
+
+def on_files(files: "Files", config: Any) -> "Files":
     """Add every file that a page links to, and those that these link to."""
+    from mkdocs.structure.files import File
+
     waiting = [in_repository(one.src_uri) for one in files.documentation_pages()]
     seen = set(waiting)
     while waiting:
@@ -50,7 +75,7 @@ def on_files(files: Files, config: Any) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:  # noqa: ARG001
+def on_page_markdown(markdown: str, page: Any, config: Any, files: "Files") -> str:  # noqa: ARG001
     """Point links at the site's own copies; a folder becomes its name."""
     source = in_repository(page.file.src_uri)
     here = posixpath.dirname(page.file.src_uri)

@@ -8,22 +8,21 @@ from hypothesis import strategies as st
 
 from errdetect.errors import DataError
 from errdetect.queue.allocation import AccountLimit, Floor, OpenReviews
+from errdetect.queue.random_arm import FLOOR, draw_random_arm, plan_random_arm
 from errdetect.queue.review_value import job_heads
 from errdetect.queue.reviewer_pools import Pool, group_by_pools
 from errdetect.queue.selection import (
-    FLOOR,
     SHARES,
     WIDER,
     ReviewCandidates,
     budget_count,
-    draw_random_arm,
-    plan_random_arm,
     select_reviews,
     width_ratio,
 )
 
 LANGUAGES = ["de", "fr", "en", "tr"]
 ONE = np.ones((1, 1), bool)
+NAMES = np.arange(400, dtype=np.uint64)
 
 
 def marketplace(seed, n=400):
@@ -66,7 +65,7 @@ def test_what_every_selection_keeps(seed, n, budget, share):
     rng = np.random.default_rng(seed)
     value, open_ = rng.random(n) + 0.01, rng.random(n) < 0.7
     candidates = ReviewCandidates(value, open_, rng.random(n))
-    chosen = select_reviews(candidates, [budget], explore_share=share, rng=rng)
+    chosen = select_reviews(candidates, [budget], explore_share=share, seed=str(seed))
     queued, ranked = chosen.order, chosen.order[~chosen.explored]
     assert len(queued) == len(set(queued)) == min(budget, open_.sum())
     assert open_[queued].all()
@@ -85,8 +84,7 @@ def test_what_every_selection_keeps(seed, n, budget, share):
 @given(st.integers(0, 10**6), st.floats(0.05, 0.9))
 def test_what_every_selection_under_pools_keeps(seed, share):
     x, capacity, limit = marketplace(seed)
-    rng = np.random.default_rng(seed)
-    chosen = select_reviews(x, capacity, explore_share=share, rng=rng, limit=limit)
+    chosen = select_reviews(x, capacity, explore_share=share, seed=str(seed), limit=limit)
     used = np.bincount(chosen.pool, x.minutes[chosen.order], 3)
     assert (used <= capacity + 1e-6).all()
     assert x.classes.can[x.classes.of[chosen.order], chosen.pool].all()
@@ -109,11 +107,10 @@ def test_the_stated_chances_are_the_frequencies():
     draws, seen = 2000, np.zeros(400)
     for seed in range(draws):
         if not seed:
-            rng = np.random.default_rng(seed)
-            chosen = select_reviews(x, capacity, explore_share=0.3, rng=rng, limit=limit)
+            chosen = select_reviews(x, capacity, explore_share=0.3, seed=str(seed), limit=limit)
             stated, ranked = chosen.inclusion_probability, chosen.order[~chosen.explored]
             design = _plan(x, capacity, chosen)
-        drawn = draw_random_arm(design, np.random.default_rng([7, seed]))
+        drawn = draw_random_arm(design, NAMES, f"7 {seed}")
         seen[drawn] += 1 / draws
     open_jobs = np.unique(x.heads[x.open_])
     rest = np.setdiff1d(open_jobs, ranked)
@@ -149,7 +146,7 @@ def test_a_whole_run_draws_with_the_stated_chances():
     for seed in range(2000):
         chosen = select_reviews(
             ReviewCandidates(value, open_, p), [10], explore_share=0.4,
-            rng=np.random.default_rng(seed),
+            seed=str(seed),
         )  # fmt: skip
         seen[chosen.order] += 1 / 2000
     assert np.abs(seen - chosen.inclusion_probability)[open_].max() < 0.045
@@ -167,7 +164,7 @@ def test_exploration_is_of_fixed_size_within_its_minutes_and_above_its_floor(see
     assert round(count) >= 1
     assert plan.probability.min() >= FLOOR * count / n * 0.999
     for seed_ in range(5):
-        drawn = draw_random_arm(plan, np.random.default_rng(seed_))
+        drawn = draw_random_arm(plan, NAMES[:n], str(seed_))
         assert len(drawn) == len(set(drawn)) == round(count)
         assert minutes[drawn].sum() <= max(room, 4.0) + 1e-9
 
@@ -176,22 +173,22 @@ def test_auto_takes_the_smallest_share_that_keeps_the_interval():
     rng = np.random.default_rng(1)
     p = rng.beta(0.5, 6, 4000)
     x = ReviewCandidates(p * rng.gamma(1, 1, 4000), np.ones(4000, bool), p)
-    chosen = select_reviews(x, [300], explore_share="auto", rng=rng)
+    chosen = select_reviews(x, [300], explore_share="auto", seed="1")
     assert chosen.width_ratio <= WIDER
     assert chosen.explore_share in SHARES
     less = SHARES[SHARES.index(chosen.explore_share) - 1]
-    assert select_reviews(x, [300], explore_share=less, rng=rng).width_ratio > WIDER
+    assert select_reviews(x, [300], explore_share=less, seed="1").width_ratio > WIDER
 
 
 def test_ties_keep_the_input_s_order():
     candidates = ReviewCandidates(np.ones(9), np.ones(9, bool), np.full(9, 0.1))
-    chosen = select_reviews(candidates, [3], explore_share=0.01, rng=np.random.default_rng(0))
+    chosen = select_reviews(candidates, [3], explore_share=0.01, seed="0")
     assert chosen.order[~chosen.explored].tolist() == [0, 1]
 
 
 def test_the_random_part_is_spread_among_the_ranked():
     candidates = ReviewCandidates(np.ones(900), np.ones(900, bool), np.full(900, 0.1))
-    chosen = select_reviews(candidates, [100], explore_share=0.2, rng=np.random.default_rng(0))
+    chosen = select_reviews(candidates, [100], explore_share=0.2, seed="0")
     for part in np.split(chosen.explored, 4):
         assert part.sum() == 5
 
@@ -204,7 +201,7 @@ def test_minimum_shares_are_held_to_within_a_review():
     candidates = ReviewCandidates(value, np.ones(600, bool), np.full(600, 0.1), minutes)
 
     def chosen(floors):
-        return select_reviews(candidates, [200.0], explore_share=0.1, rng=rng, floors=floors)
+        return select_reviews(candidates, [200.0], explore_share=0.1, seed="2", floors=floors)
 
     plain, held = chosen([]), chosen([Floor(rare, 50.0)])
     got = [minutes[c.order[rare[c.order] & ~c.explored]].sum() for c in (plain, held)]
@@ -218,7 +215,7 @@ def test_no_budget():
     with pytest.raises(DataError, match="The budget must be at least 1 review, got 0"):
         select_reviews(
             ReviewCandidates(np.ones(2), np.ones(2, bool), np.ones(2)), [0], explore_share=0.1,
-            rng=np.random.default_rng(0),
+            seed="0",
         )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Scoring on Spark: the same scores and queue as on one machine, whatever the partitions and failures."""
 
+import json
 import os
 import subprocess
 import sys
@@ -16,7 +17,8 @@ from errdetect.data.table_reading import read_decisions
 from errdetect.errors import ConfigError, DataError
 from errdetect.spark import session
 from errdetect.spark.staging import is_spark_source, staged_source
-from errdetect.workflows import spark_scoring
+from errdetect.workflows import spark_queue, spark_scoring
+from errdetect.workflows.control_variate import latest_scores
 from errdetect.workflows.score import score
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -85,6 +87,23 @@ class Dying(spark_scoring.ScoringTask):
         yield from super().run(batches)
 
 
+class DyingWriter(spark_queue.PartWriter):
+    """A worker that dies after it wrote its first part, and before Spark knows of it, once."""
+
+    flag = ""
+
+    def run(self, table):
+        import os
+        from pathlib import Path
+
+        done = super().run(table)
+        if not Path(self.flag).exists():
+            Path(self.flag).touch()
+            (Path(self.folder) / ".errdetect-0000000000000000.tmp").touch()
+            os._exit(1)
+        return done
+
+
 @needs_spark
 def test_spark_gives_the_scores_and_the_queue_of_one_machine(
     spark, market, trained, batch, tmp_path, monkeypatch
@@ -95,6 +114,10 @@ def test_spark_gives_the_scores_and_the_queue_of_one_machine(
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     monkeypatch.setattr(Dying, "flag", str(tmp_path / "died"))
     monkeypatch.setattr(spark_scoring, "ScoringTask", Dying)
+    monkeypatch.setattr(DyingWriter, "flag", str(tmp_path / "died writing"))
+    monkeypatch.setattr(spark_queue, "PartWriter", DyingWriter)
+    monkeypatch.setattr(spark_queue, "_PART_ROWS", 30)
+    monkeypatch.setattr(spark_scoring.ScoredOnSpark, "frame", lambda _: pytest.fail("fetched all"))
     monkeypatch.setattr(spark_scoring, "SPLIT_ROWS", 2_000)
     ledger = f"ledger.url=sqlite:///{tmp_path}/ledger.db"
     # Not the market's own ledger: what other tests have queued there would not be queued again.
@@ -111,6 +134,9 @@ def test_spark_gives_the_scores_and_the_queue_of_one_machine(
     finally:
         cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
     assert (tmp_path / "died").exists()
+    assert (tmp_path / "died writing").exists()
+    parts = [path.name for path in (tmp_path / "spark" / "scores.parquet").iterdir()]
+    assert sorted(parts) == ["part-00000.parquet", "part-00001.parquet"]
     for name in TABLES:
         one, other = (tmp_path / engine / f"{name}.parquet" for engine in results)
         assert one.exists() == other.exists()
@@ -124,10 +150,52 @@ def test_spark_gives_the_scores_and_the_queue_of_one_machine(
     )  # fmt: skip
     assert local.n_rejected == 4
     assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".")) == []
+    # What Spark recorded and wrote is what one machine reads.
+    files = load_config(
+        market / "config.yaml", [ledger, f"queue.scores={tmp_path}/spark/scores.parquet"]
+    )
+    columns = ["inclusion_probability", "job_id", "p_error"]
+    written, recorded = (
+        latest_scores(one).set_index("decision_id")[columns].sort_index() for one in (files, config)
+    )
+    pd.testing.assert_frame_equal(written, recorded, rtol=1e-12, check_dtype=False)
     again = score(config, batch, tmp_path / "again", budget=60, scored_at=NOW)
     assert any("scored before with the same settings" in note for note in again.notes)
     same = [r.queue[["decision_id", "rank", "arm"]] for r in (spark_result, again)]
     pd.testing.assert_frame_equal(*same)
+
+
+@needs_spark
+@pytest.mark.parametrize("competing", [False, True])
+def test_pools_caps_and_minimum_shares_on_spark(
+    spark, market, trained, batch, tmp_path, competing, monkeypatch
+):
+    """Pools that compete for decisions are drawn by one machine, with the same result."""
+    assert trained is not None
+    rows = pd.read_parquet(batch)
+    policies = sorted(rows["policy_id"].unique())
+    half = len(policies) // 2
+    pools = [
+        {"name": "a", "minutes": 90, "policies": policies[:half]},
+        {"name": "b", "minutes": 60, "policies": policies if competing else policies[half:-1]},
+    ]
+    market_of = rows["market"].value_counts().index[-1]
+    told = [
+        f"queue.pools={json.dumps(pools)}", f"queue.minimum_shares={{market: {{{market_of}: 0.3}}}}",
+        "queue.account_cap=2", "queue.half_life_days=5", "queue.record=false",
+        f"ledger.url=sqlite:///{tmp_path}/none.db",
+    ]  # fmt: skip
+    config = load_config(market / "config.yaml", told)
+    fetched, frame = [], spark_queue.ScoredOnSpark.frame
+    monkeypatch.setattr(
+        spark_queue.ScoredOnSpark, "frame", lambda own: fetched.append(1) or frame(own)
+    )
+    for engine in ("local", "spark"):
+        score(config, batch, tmp_path / engine, scored_at=NOW, engine=engine)
+    for name in ("scores", "queue"):
+        found = [pd.read_parquet(tmp_path / e / f"{name}.parquet") for e in ("local", "spark")]
+        pd.testing.assert_frame_equal(*found, rtol=1e-12, atol=1e-12)
+    assert bool(fetched) == competing
 
 
 @needs_spark

@@ -42,6 +42,7 @@ __all__ = [
     "escape_formula",
     "parquet_bytes",
     "stage_outputs",
+    "stage_provenance",
     "to_arrow",
     "to_arrow_array",
     "to_json_value",
@@ -210,10 +211,15 @@ def _atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
 
 
+def stage_provenance(path: Path) -> Provenance | None:
+    """Return the run whose stage a path lies in: other processes that write there have to be given it."""
+    stage = next((one for one in path.absolute().parents if one in _STAGES), None)
+    return None if stage is None else _STAGES[stage]
+
+
 def _file_metadata(path: Path, provenance: Provenance | None = None) -> dict[str, str] | None:
     """Return the metadata of a file: the provenance given, or that of its stage."""
-    stage = next((one for one in path.absolute().parents if one in _STAGES), None)
-    found = _STAGES[stage] if provenance is None and stage is not None else provenance
+    found = stage_provenance(path) if provenance is None else provenance
     return None if found is None else {PARQUET_KEY: found.to_json()}
 
 

@@ -489,7 +489,8 @@ def _is_ignored_member(info: zipfile.ZipInfo) -> bool:
 def _zip_fault(infos: Sequence[zipfile.ZipInfo]) -> tuple[str, str, str] | None:
     """Return why an archive cannot be read: what it must be, what it got, what to do."""
     names = [info.filename for info in infos]
-    forms = {_file_format(PurePosixPath(name)) for name in names}
+    # A text file beside tables is a note, not a table.
+    forms = {None if n.lower().endswith(".txt") else _file_format(PurePosixPath(n)) for n in names}
     shown = ", ".join(repr(escape_hidden(name)) for name in names[:3]) or "none"
     if any(info.flag_bits & 1 for info in infos):
         return "open without a password", "an encrypted one", "Write it without a password."

@@ -244,6 +244,7 @@ def expected_half_width(
     p_error: Floats,
     probability: Floats,
     *,
+    weight: Floats | None = None,
     found: float = 1.0,
     alarm: float = 0.0,
     found_doubt: float = 0.0,
@@ -256,6 +257,8 @@ def expected_half_width(
     ----------
     p_error, probability
         P(error) and inclusion probability of each decision.
+    weight
+        Number of decisions that each stands for; default 1.
     found, alarm
         Shares of errors and of correct decisions that reviewers call errors.
     found_doubt, alarm_doubt
@@ -274,13 +277,14 @@ def expected_half_width(
     >>> round(expected_half_width(p, np.full(10_000, 0.1)), 4)
     0.0129
     """
-    n = len(p_error)
+    each = np.ones(len(p_error)) if weight is None else weight
+    n = float(each.sum())
     if n == 0:
         return float("nan")
-    theta, slope = float(p_error.mean()), found - alarm
+    theta, slope = float(each @ p_error) / n, found - alarm
     flagged = alarm + slope * p_error
     judging = found * (1 - found) * p_error + alarm * (1 - alarm) * (1 - p_error)
-    variance = float(((1 / probability - 1) * flagged * (1 - flagged) + judging).sum()) / n**2
+    variance = float(each @ ((1 / probability - 1) * flagged * (1 - flagged) + judging)) / n**2
     sampling = _wilson_half_width(alarm + slope * theta, variance, confidence) / slope
     doubt = np.hypot(theta * found_doubt, (1 - theta) * alarm_doubt) / slope
     return float(np.hypot(sampling, doubt))

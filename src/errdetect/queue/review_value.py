@@ -430,7 +430,9 @@ def review_minutes(
     return np.asarray(policy_id.map(known).fillna(typical), np.float64)
 
 
-def age_weights(decided_at: pd.Series, half_life_days: float | None) -> Floats:
+def age_weights(
+    decided_at: pd.Series, half_life_days: float | None, latest: pd.Timestamp | None = None
+) -> Floats:
     """Return the share of a decision's harm that can still be remedied, by its age at the newest decision.
 
     Parameters
@@ -439,6 +441,8 @@ def age_weights(decided_at: pd.Series, half_life_days: float | None) -> Floats:
         Shape (n,), timestamps.
     half_life_days
         Days after which half of the harm can no longer be remedied; None: age does not matter.
+    latest
+        The newest decision's timestamp; default: that of these decisions.
 
     Returns
     -------
@@ -453,7 +457,8 @@ def age_weights(decided_at: pd.Series, half_life_days: float | None) -> Floats:
     """
     if half_life_days is None or not len(decided_at):
         return np.ones(len(decided_at))
-    age = ((decided_at.max() - decided_at) / _DAY).to_numpy(np.float64)
+    newest = pd.Timestamp(decided_at.max() if latest is None else latest)
+    age = -((decided_at - newest) / _DAY).to_numpy(np.float64)
     # A weight of 0 would drop the decision.
     return np.asarray(np.maximum(0.5 ** (age / half_life_days), 1e-300))
 

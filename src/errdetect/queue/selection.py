@@ -7,15 +7,15 @@ Decisions are ordered by pool, then minutes, and drawn systematically in random 
 is exact, and every draw stays within the pool's minutes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from errdetect.errors import DataError, error_message
-from errdetect.estimation.sampling_designs import draw_sample, expected_half_width
+from errdetect.estimation.sampling_designs import expected_half_width
 from errdetect.queue.allocation import (
     AccountLimit,
     Allocation,
@@ -23,33 +23,41 @@ from errdetect.queue.allocation import (
     OpenReviews,
     allocate_reviews,
 )
+from errdetect.queue.random_arm import (
+    RandomArm,
+    draw_random_arm,
+    group_reviews,
+    plan_random_arm,
+)
 from errdetect.queue.reviewer_pools import PoolClasses
 
 __all__ = [
     "AUTO",
     "EXPLORE",
-    "FLOOR",
     "RANKED",
-    "RandomArm",
     "ReviewCandidates",
     "Selection",
     "budget_count",
-    "draw_random_arm",
-    "plan_random_arm",
+    "choose_share",
+    "interleave_arms",
+    "random_arm_minutes",
     "select_reviews",
     "width_ratio",
 ]
 
-#: Share of its pool's uniform probability that every decision keeps: P(error) may be wrong anywhere.
-FLOOR = 0.6
-#: Cap of a review's value in a pool's random part, as a share of a minute's price.
-_NEARLY = 0.8
-_HALVINGS = 60
-_SPREADS = 60  # rounds in which the homes' loads are balanced
-_GOLDEN = 0.6180339887498949
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+
+
+class _Measured(Protocol):
+    """Both arms for one share, with the width of their interval."""
+
+    @property
+    def ratio(self) -> float: ...
+
+
+_Arms = TypeVar("_Arms", bound=_Measured)
 
 RANKED, EXPLORE = "ranked", "explore"
 AUTO: Literal["auto"] = "auto"
@@ -59,123 +67,13 @@ SHARES = tuple(round(0.1 + 0.02 * i, 2) for i in range(36))
 WIDER = 1.3
 
 
-@dataclass(frozen=True)
-class RandomArm:
-    """The design of the random part.
-
-    Parameters
-    ----------
-    home
-        Shape (n,), the pool that would review each; -1 for those that cannot be drawn.
-    probability
-        Shape (n,), inclusion probability; 0 for those that cannot be drawn.
-    layer
-        Shape (n,), drawing order: by pool, within it by minutes.
-    """
-
-    home: Ints
-    probability: Floats
-    layer: Ints
-
-
-def plan_random_arm(
-    p_error: Floats,
-    open_reviews: OpenReviews,
-    capacity: Floats,
-    *,
-    members: Bools,
-    size: Floats | None = None,
-    floor: float = FLOOR,
-) -> RandomArm:
-    """Return the inclusion probability of every member that some pool can take.
-
-    Where a minute costs c, the best trade of variance and remedied harm has probabilities in
-    proportion to sqrt(p (1 - p) / (minutes (c - value))): a minute that remedies harm costs less.
-
-    Parameters
-    ----------
-    p_error
-        Shape (n,), calibrated.
-    open_reviews
-        The n possible reviews.
-    capacity
-        Shape (n_pools,), minutes of each pool for this part.
-    members
-        Shape (n,), the members: open and not ranked.
-    size
-        Shape (n,), decisions that the verdict covers; default 1.
-    floor
-        Minimum share of the pool's uniform probability for each member.
-
-    Returns
-    -------
-    RandomArm
-        Probabilities depend on no draw. Each pool's add up to a whole number of reviews, at least 1
-        if it is the home of any decision; beyond that one review every draw fits its minutes.
-
-    Examples
-    --------
-    >>> open_reviews = OpenReviews(np.zeros(6), np.ones(6), np.zeros(6, int), np.array([[True]]))
-    >>> p = np.array([0.5, 0.5, 0.01, 0.01, 0.01, 0.01])
-    >>> plan = plan_random_arm(p, open_reviews, np.array([2.0]), members=p > 0)
-    >>> plan.probability.round(2).tolist()
-    [0.6, 0.6, 0.2, 0.2, 0.2, 0.2]
-    """
-    n, minutes, worth = len(p_error), open_reviews.minutes, open_reviews.value
-    cover = np.ones(n) if size is None else size
-    want = cover * np.sqrt(np.clip(p_error * (1 - p_error), 0, None) / minutes)
-    home = np.full(n, -1, np.int64)
-    rows = np.flatnonzero(members & open_reviews.can[open_reviews.of].any(axis=1))
-    if not len(rows):
-        return RandomArm(home, np.zeros(n), np.zeros(n, np.int64))
-    home[rows] = _assign_pools(open_reviews.of[rows], open_reviews.can, capacity, want[rows])
-    probability, layer = np.zeros(n), np.zeros(n, np.int64)
-    for pool in np.unique(home[rows]):
-        own = np.flatnonzero(home == pool)
-        want[own] /= np.sqrt(1 - _NEARLY * worth[own] / max(float(worth[own].max()), 1e-300))
-        probability[own] = _inclusion_probabilities(
-            want[own], minutes[own], float(capacity[pool]), floor
-        )
-    order = rows[np.lexsort((minutes[rows], home[rows]))]
-    new = (np.diff(home[order]) != 0) | (np.diff(minutes[order]) != 0)
-    layer[order] = np.cumsum(np.r_[0, new])
-    return RandomArm(home, probability, layer)
-
-
-def draw_random_arm(plan: RandomArm, rng: np.random.Generator) -> Ints:
-    """Draw the random part.
-
-    Parameters
-    ----------
-    plan
-        From `plan_random_arm`.
-    rng
-        Source of randomness.
-
-    Returns
-    -------
-    numpy.ndarray
-        int64, positions of the drawn decisions, in random order.
-
-    References
-    ----------
-    Hartley and Rao (1962), Sampling with unequal probabilities and without replacement.
-
-    Examples
-    --------
-    >>> plan = RandomArm(np.zeros(4, int), np.full(4, 0.5), np.zeros(4, int))
-    >>> draw_random_arm(plan, np.random.default_rng(0)).shape
-    (2,)
-    """
-    rows = np.flatnonzero(plan.home >= 0)
-    certain = plan.probability[rows] >= 1
-    open_ = rows[~certain]
-    drawn = draw_sample(plan.probability[open_], rng, segment=plan.layer[open_])
-    return rng.permutation(np.concatenate([rows[certain], open_[drawn]]))
-
-
 def width_ratio(
-    p_error: Floats, probability: Floats, reviews: float, *, size: Floats | None = None
+    p_error: Floats,
+    probability: Floats,
+    reviews: float,
+    *,
+    size: Floats | None = None,
+    count: Ints | None = None,
 ) -> float:
     """Compare the expected interval with that of a uniform audit of as many reviews.
 
@@ -192,6 +90,8 @@ def width_ratio(
         Reviews of the queue.
     size
         Shape (n,), decisions that each verdict covers; default 1.
+    count
+        Shape (n,), number of such jobs; default 1.
 
     Returns
     -------
@@ -209,88 +109,30 @@ def width_ratio(
     """
     inside = probability > 0
     cover = (np.ones(len(p_error)) if size is None else size)[inside]
-    copies = cover.astype(np.int64)
-    p, chance = np.repeat(p_error[inside], copies), probability[inside]
+    p, chance = p_error[inside], probability[inside]
+    copies = cover if count is None else cover * count[inside]
     # One verdict for `cover` decisions: their uncertainties are fully correlated.
-    alike = np.repeat(1 / (1 + cover * (1 / chance - 1)), copies)
-    even = np.full(len(p), min(1.0, reviews / max(len(p), 1)))
-    widths = [expected_half_width(p, x) * _width_inflation(p, x) for x in (alike, even)]
+    alike = 1 / (1 + cover * (1 / chance - 1))
+    even = np.full(len(p), min(1.0, reviews / max(float(copies.sum()), 1.0)))
+    widths = [
+        expected_half_width(p, x, weight=copies) * _width_inflation(p, x, copies)
+        for x in (alike, even)
+    ]
     return widths[0] / widths[1] if len(p) and widths[1] > 0 else 0.0
 
 
-def _width_inflation(p: Floats, chance: Floats) -> float:
+def _width_inflation(p: Floats, chance: Floats, copies: Floats) -> float:
     """Return how much the larger of a variance and its estimate widens an interval, on average.
 
     The mean of max(1, 1 + cv z) is 1 + cv / sqrt(2 pi) for a standard normal z.
     """
     binomial, missed = p * (1 - p), 1 / chance - 1
-    total = float(missed @ binomial)
+    total = float(missed @ (copies * binomial))
     fourth = binomial * ((1 - p) ** 3 + p**3)
     if total <= 0:
         return 1.0
-    cv = float(np.sqrt((missed**2 / chance) @ fourth)) / total
+    cv = float(np.sqrt((missed**2 / chance) @ (copies * fourth))) / total
     return float(np.sqrt(1 + cv / np.sqrt(2 * np.pi)))
-
-
-def _assign_pools(of: Ints, can: Bools, capacity: Floats, want: Floats) -> Ints:
-    """Give each decision one of its pools, so that loads are balanced for their minutes."""
-    mass = np.bincount(of, want + want.mean() * FLOOR + 1e-12, len(can))
-    share = np.where(can, np.maximum(capacity, 1e-9), 0.0)
-    for _ in range(_SPREADS):
-        total = share.sum(axis=1, keepdims=True)
-        share = np.divide(share * mass[:, None], total, out=np.zeros_like(share), where=total > 0)
-        load = share.sum(axis=0)
-        share = share * np.divide(capacity, load, out=np.zeros_like(load), where=load > 0)
-    share = np.where(can, share + 1e-12, 0.0)
-    edges = np.cumsum(share, axis=1) / np.maximum(share.sum(axis=1, keepdims=True), 1e-300)
-    edges[~can.any(axis=1)] = 1.0
-    order = np.lexsort((-want, of))
-    # Spread evenly along the class from highest to lowest weight: every pool gets some of each.
-    u = np.empty(len(of))
-    u[order] = (np.arange(len(of)) * _GOLDEN) % 1
-    flat = (edges + np.arange(len(can))[:, None]).ravel()
-    home = np.searchsorted(flat, u + of, side="right") - of * can.shape[1]
-    last = can.shape[1] - 1 - np.argmax(can[:, ::-1], axis=1)
-    return np.asarray(np.minimum(home, last[of]), np.int64)
-
-
-def _inclusion_probabilities(want: Floats, minutes: Floats, room: float, floor: float) -> Floats:
-    """Return probabilities that add up to as many whole reviews as always fit the room, at least 1."""
-    if minutes.sum() <= room:
-        return np.ones(len(want))
-    spread = float(minutes.max() - minutes.min())
-    draws = _round_draws((room - spread) / minutes.mean(), len(want))
-    chance = _scale_with_floor(want, draws, floor)
-    draws = _round_draws(draws * (room - spread) / float(chance @ minutes), len(want))
-    while True:
-        chance = _scale_with_floor(want, draws, floor)
-        if draws == 1 or float(chance @ minutes) + spread <= room + 1e-9:
-            return chance
-        draws -= 1
-
-
-def _round_draws(draws: float, n: int) -> int:
-    return min(max(1, int(draws + 1e-9)), n)
-
-
-def _scale_with_floor(want: Floats, total: int, floor: float) -> Floats:
-    """Scale to a total, with none below the floor's share of the uniform probability or above 1."""
-    least = floor * total / len(want)
-    want = np.maximum(want / max(float(want.max()), 1e-300), 1e-9)
-    low, high = 0.0, 1.0
-    while np.clip(want * high, least, 1.0).sum() < total and high < 1e9:
-        high *= 4
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        if np.clip(want * middle, least, 1.0).sum() < total:
-            low = middle
-        else:
-            high = middle
-    free = (want * high > least) & (want * high < 1)
-    chance = np.clip(want * high, least, 1.0)
-    if free.any():  # exactly: the draw is of a whole number
-        chance[free] *= (total - chance[~free].sum()) / chance[free].sum()
-    return chance
 
 
 @dataclass(frozen=True)
@@ -350,6 +192,9 @@ class ReviewCandidates:
         From `group_by_pools`; default: one pool that takes all.
     heads
         From `job_heads`; default: each decision is its own job.
+    identity
+        Shape (n,), uint64, hash of each decision's id: with the seed, it decides who is drawn; default: the
+        position.
     """
 
     value: Floats
@@ -358,15 +203,17 @@ class ReviewCandidates:
     minutes: Floats | None = None
     classes: PoolClasses | None = None
     heads: Ints | None = None
+    identity: npt.NDArray[np.uint64] | None = None
 
 
 @dataclass(frozen=True)
 class _PoolWork:
-    """The possible reviews, one row each: their decisions, P(error), and the decisions that each covers."""
+    """The possible reviews, one row each: their decisions, P(error) and its group's, and the decisions covered."""
 
     rows: Ints
     reviews: OpenReviews
     p_error: Floats
+    rough: Floats
     size: Floats
     room: Floats
     floors: tuple[Floor, ...]
@@ -400,7 +247,7 @@ def select_reviews(
     capacity: Sequence[float] | Floats,
     *,
     explore_share: float | Literal["auto"],
-    rng: np.random.Generator,
+    seed: str,
     floors: Sequence[Floor] = (),
     limit: AccountLimit | None = None,
 ) -> Selection:
@@ -417,8 +264,8 @@ def select_reviews(
         (0, 1]; at least one review per pool. `auto`: the smallest of .1, .12, ... .8 with
         which the interval of the error rate is expected to be at most 1.3 times as wide as that of
         a uniform audit of as many reviews. It depends on the scores only.
-    rng
-        Source of randomness.
+    seed
+        Any text. The same decisions are drawn with the same seed, in whatever order they come.
     floors, limit
         As for `allocate_reviews`. The ranked part meets its share of each floor, and the limit; the random
         part ignores both.
@@ -435,7 +282,7 @@ def select_reviews(
     Examples
     --------
     >>> four = ReviewCandidates(np.array([3.0, 1, 2, 0]), np.ones(4, bool), np.full(4, 0.2))
-    >>> chosen = select_reviews(four, [2], explore_share=0.5, rng=np.random.default_rng(0))
+    >>> chosen = select_reviews(four, [2], explore_share=0.5, seed="0")
     >>> chosen.order[~chosen.explored].tolist(), chosen.inclusion_probability.round(2).tolist()
     ([0], [1.0, 0.29, 0.49, 0.22])
     """
@@ -446,10 +293,11 @@ def select_reviews(
         raise DataError(error_message("The budget", "be at least 1 review", got, do))
     open_reviews = _gather_work(candidates, room, floors, limit)
     design = _choose_design(open_reviews, explore_share)
-    drawn = draw_random_arm(design.plan, rng)
+    identity = np.arange(n, dtype=np.uint64) if candidates.identity is None else candidates.identity
+    drawn = draw_random_arm(design.plan, identity[open_reviews.rows], seed)
     ranked = np.flatnonzero(design.ranked.pool >= 0)
     ranked = ranked[np.argsort(-open_reviews.reviews.value[ranked], kind="stable")]
-    order, explored = _interleave_arms(ranked, drawn)
+    order, explored = interleave_arms(ranked, drawn)
     pool = np.where(explored, design.plan.home[order], design.ranked.pool[order])
     chance = np.where(design.ranked.pool >= 0, 1.0, design.plan.probability)
     heads = np.arange(n) if candidates.heads is None else candidates.heads
@@ -483,11 +331,14 @@ def _gather_work(
         classes.of[rows],
         classes.can & (room > 0),
     )
+    p, cover = candidates.p_error[rows], size[rows].astype(np.float64)
+    groups, code = group_reviews(p, reviews, cover)
     return _PoolWork(
         rows,
         reviews,
-        candidates.p_error[rows],
-        size[rows].astype(np.float64),
+        p,
+        groups.p_error[code],
+        cover,
         room,
         tuple(Floor(floor.member[rows], floor.minutes) for floor in floors),
         None if limit is None else AccountLimit(limit.account[rows], limit.cap),
@@ -495,26 +346,39 @@ def _gather_work(
 
 
 def _choose_design(open_reviews: _PoolWork, explore_share: float | Literal["auto"]) -> _ArmDesign:
-    """Design both arms; `auto` searches the shares by halving, as a larger one narrows."""
+    """Design both arms."""
     reviews = open_reviews.reviews
     able = reviews.can[reviews.of].any(axis=1)
     if reviews.minutes[able].sum() <= open_reviews.room.sum():
         ranked_only = _build_arms(open_reviews, 0.0)
         if (ranked_only.ranked.pool[able] >= 0).all():
             return ranked_only
+    return choose_share(explore_share, lambda share: _build_arms(open_reviews, share))
+
+
+def choose_share(explore_share: float | Literal["auto"], build: Callable[[float], _Arms]) -> _Arms:
+    """Return the arms for a share; for `auto` those of the smallest share that keeps the interval's width.
+
+    Parameters
+    ----------
+    explore_share
+        As for `select_reviews`.
+    build
+        Builds both arms for a share; a larger one narrows.
+    """
     if explore_share != AUTO:
-        return _build_arms(open_reviews, float(explore_share))
+        return build(float(explore_share))
     low, high = 0, len(SHARES) - 1
-    found = {high: _build_arms(open_reviews, SHARES[high])}
+    found = {high: build(SHARES[high])}
     while low < high:
         middle = (low + high) // 2
-        found[middle] = _build_arms(open_reviews, SHARES[middle])
+        found[middle] = build(SHARES[middle])
         low, high = (low, middle) if found[middle].ratio <= WIDER else (middle + 1, high)
     return found[high]
 
 
 def _build_arms(open_reviews: _PoolWork, share: float) -> _ArmDesign:
-    explore = _random_arm_minutes(open_reviews, share)
+    explore = random_arm_minutes(open_reviews.reviews, open_reviews.room, share)
     part = float((open_reviews.room - explore).sum() / open_reviews.room.sum())
     floors = [Floor(floor.member, floor.minutes * part) for floor in open_reviews.floors]
     ranked = allocate_reviews(
@@ -525,29 +389,59 @@ def _build_arms(open_reviews: _PoolWork, share: float) -> _ArmDesign:
         open_reviews.p_error, open_reviews.reviews, explore, members=members, size=open_reviews.size
     )
     chance = np.where(ranked.pool >= 0, 1.0, plan.probability)
-    ratio = width_ratio(open_reviews.p_error, chance, float(chance.sum()), size=open_reviews.size)
+    # With the groups' P(error), as the design: other engines know no other.
+    ratio = width_ratio(open_reviews.rough, chance, float(chance.sum()), size=open_reviews.size)
     return _ArmDesign(share, ranked, plan, ratio)
 
 
-def _random_arm_minutes(open_reviews: _PoolWork, share: float) -> Floats:
-    """Return the minutes of each pool for the random part: room for at least one review."""
-    if not share or not len(open_reviews.rows):
-        return np.zeros(len(open_reviews.room))
-    room, minutes, can = (
-        share * open_reviews.room,
-        open_reviews.reviews.minutes,
-        open_reviews.reviews.can,
-    )
+def random_arm_minutes(open_reviews: OpenReviews, capacity: Floats, share: float) -> Floats:
+    """Return the minutes of each pool for the random part, shape (n_pools,): room for at least one review.
+
+    Parameters
+    ----------
+    open_reviews
+        The possible reviews, or one for each group of similar ones.
+    capacity
+        Shape (n_pools,), minutes of each pool.
+    share
+        Share of the capacity.
+
+    Examples
+    --------
+    >>> two = OpenReviews(np.zeros(2), np.array([2.0, 3.0]), np.zeros(2, int), np.array([[True]]))
+    >>> random_arm_minutes(two, np.array([20.0]), 0.1).tolist()
+    [3.0]
+    """
+    minutes, can = open_reviews.minutes, open_reviews.can
+    if not share or not len(minutes):
+        return np.zeros(len(capacity))
+    room = share * capacity
     if minutes.min() == minutes.max():
         room = np.rint(room / minutes[0]) * minutes[0]
     longest = np.zeros(len(can))
-    np.maximum.at(longest, open_reviews.reviews.of, minutes)
+    np.maximum.at(longest, open_reviews.of, minutes)
     one = np.where(can, longest[:, None], 0.0).max(axis=0)
-    return np.asarray(np.minimum(np.maximum(room, one), open_reviews.room))
+    return np.asarray(np.minimum(np.maximum(room, one), capacity))
 
 
-def _interleave_arms(ranked: Ints, drawn: Ints) -> tuple[Ints, Bools]:
-    """Spread the drawn evenly among the ranked, so that unfinished work affects both equally."""
+def interleave_arms(ranked: Ints, drawn: Ints) -> tuple[Ints, Bools]:
+    """Spread the drawn evenly among the ranked, so that unfinished work affects both equally.
+
+    Parameters
+    ----------
+    ranked, drawn
+        Reviews of each arm, in order.
+
+    Returns
+    -------
+    order, explored
+        All of them, first to last, and whether each was drawn.
+
+    Examples
+    --------
+    >>> interleave_arms(np.array([5, 6, 7]), np.array([1]))[0].tolist()
+    [5, 6, 1, 7]
+    """
     n, k = len(ranked) + len(drawn), len(drawn)
     explored = np.zeros(n, dtype=bool)
     explored[((np.arange(k) + 0.5) * n / max(k, 1)).astype(np.int64)] = True

@@ -32,6 +32,8 @@ _SETTINGS = {
     "spark.log.level": "ERROR",
     "spark.driver.maxResultSize": "0",
     "spark.executorEnv.OMP_NUM_THREADS": "1",
+    # Imports errdetect once for all Python workers of an executor.
+    "spark.python.daemon.module": "errdetect.workflows.spark_daemon",
 }
 _ON_THIS_MACHINE = {
     "spark.driver.bindAddress": "127.0.0.1",

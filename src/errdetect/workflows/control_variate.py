@@ -150,7 +150,10 @@ def _scores_in_files(config: Config, leave_out: str | None) -> pd.DataFrame | No
 
 
 def _list_files(place: Path) -> list[Path]:
-    return sorted(Path(place.anchor).glob(str(place.relative_to(place.anchor))))
+    """Return the files that a path or glob names; of a folder of parts, each part."""
+    found = sorted(Path(place.anchor).glob(str(place.relative_to(place.anchor))))
+    parts = (sorted(one.glob("*.parquet")) if one.is_dir() else [one] for one in found)
+    return [file for each in parts for file in each]
 
 
 def _read_scores(file: Path) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from errdetect.errors import ConfigError, error_message
 from errdetect.estimation.queue_sample import QUEUED
 from errdetect.ledger.run_records import ScoringRun
 from errdetect.queue.allocation import AccountLimit, Floor
+from errdetect.queue.random_arm import id_hashes, random_keys
 from errdetect.queue.review_value import (
     age_weights,
     golden_detections,
@@ -40,21 +41,30 @@ from errdetect.workflows.control_variate import latest_scores
 from errdetect.workflows.project_ledger import find_project_ledger, open_project_ledger
 
 __all__ = [
+    "WAITING",
     "KnownPlaces",
     "QueueDraw",
     "ReviewerCapacity",
     "choose_reviews",
+    "count_kinds",
     "draw_queue",
     "draw_settings",
+    "exclusion_notes",
+    "exclusion_reasons",
+    "is_recorded",
     "record_draw",
     "recorded_draw",
     "reviewer_capacity",
+    "row_sums",
+    "selection_notes",
     "value_reviews",
+    "waiting_reviews",
 ]
 
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 _SHOWN = 3  # examples in a note
 
@@ -89,7 +99,11 @@ class KnownPlaces(Protocol):
 
 
 def reviewer_capacity(
-    config: Config, source: KnownPlaces, scored: pd.DataFrame, budget: int | None
+    config: Config,
+    source: KnownPlaces,
+    scored: pd.DataFrame,
+    budget: int | None,
+    n: int | None = None,
 ) -> ReviewerCapacity:
     """Read the config's budget or pools, and which decisions each pool can take.
 
@@ -103,6 +117,8 @@ def reviewer_capacity(
         From `scoring.score_all`.
     budget
         Reviews, from the command line.
+    n
+        Number of decisions; default: those of `scored`.
 
     Raises
     ------
@@ -119,7 +135,7 @@ def reviewer_capacity(
     _check_names(config, source)
     if not minutes[0]:
         wanted = budget if budget is not None else config.queue.budget
-        minutes = [float(budget_count(wanted, len(scored)))]
+        minutes = [float(budget_count(wanted, len(scored) if n is None else n))]
     pools = tuple(
         Pool(p.name, p.minutes, tuple(p.markets), tuple(p.languages), tuple(p.policies), p.site)
         for p in config.queue.pools
@@ -161,6 +177,7 @@ def value_reviews(
     scored: pd.DataFrame,
     staff: ReviewerCapacity,
     snapshot: Snapshot,
+    count: Ints | None = None,
 ) -> tuple[pd.DataFrame, list[str]]:
     """Add the other factors of a review's value, and the value, to the scores.
 
@@ -170,6 +187,8 @@ def value_reviews(
         As before.
     snapshot
         The decisions that people reviewed, their reviews, and the catalogue.
+    count
+        Shape (n,), number of decisions that each row stands for; default 1.
 
     Returns
     -------
@@ -186,7 +205,8 @@ def value_reviews(
         finds = golden_detections(known, rows)
         level = _detection_rates(snapshot, scored, staff)
         chance = p_overturn(scored["error_kind"], scored["policy_id"], finds, level)
-    unknown = int(np.isnan(chance).sum())
+    each = np.ones(len(scored), np.int64) if count is None else count
+    unknown = int(each[np.isnan(chance)].sum())
     if unknown:
         notes.append(
             f"the probability that reviewers overturn an error is unknown for {unknown:,} decisions; it counts as "
@@ -220,7 +240,7 @@ def _detection_rates(
 
 
 def choose_reviews(
-    config: Config, terms: pd.DataFrame, staff: ReviewerCapacity, open_: Bools
+    config: Config, run: ScoringRun, terms: pd.DataFrame, staff: ReviewerCapacity, open_: Bools
 ) -> tuple[Selection, list[str]]:
     """Choose the reviews.
 
@@ -228,6 +248,8 @@ def choose_reviews(
     ----------
     config, staff
         As before.
+    run
+        Its id and the config's seed decide, with a decision's id, whether it is drawn.
     terms
         From `value_reviews`.
     open_
@@ -255,31 +277,58 @@ def choose_reviews(
         None if staff.counted else terms["minutes"].to_numpy(np.float64),
         staff.classes,
         job_heads(terms["content"], open_, value) if queue.one_job else np.arange(n),
+        id_hashes(terms["decision_id"]),
     )
     chosen = select_reviews(
         candidates,
         staff.capacity,
         explore_share=queue.explore_share,
-        rng=np.random.default_rng(queue.seed),
+        seed=f"{queue.seed} {run.run_id}",
         floors=floors,
         limit=limit,
     )
-    return chosen, _selection_notes(config, terms, staff, open_, chosen)
+    out_of_reach = terms[open_ & (chosen.inclusion_probability == 0)]
+    kinds = count_kinds(out_of_reach, np.ones(len(out_of_reach), np.int64))
+    return chosen, selection_notes(config, staff, chosen, kinds)
 
 
-def _selection_notes(
-    config: Config, terms: pd.DataFrame, staff: ReviewerCapacity, open_: Bools, chosen: Selection
+def count_kinds(decisions: pd.DataFrame, count: Ints) -> "pd.Series[int]":
+    """Count decisions by market, language and policy, the most first.
+
+    Parameters
+    ----------
+    decisions
+        Shape (n, any).
+    count
+        Shape (n,), number of decisions that each row stands for.
+    """
+    shown = [name for name in ("market", "language", "policy_id") if name in decisions]
+    names = decisions[shown].astype("str").fillna("missing").assign(_count=count)
+    return names.groupby(shown)["_count"].sum().sort_values(ascending=False, kind="stable")
+
+
+def selection_notes(
+    config: Config, staff: ReviewerCapacity, chosen: Selection, out_of_reach: "pd.Series[int]"
 ) -> list[str]:
+    """Return notes on a selection.
+
+    Parameters
+    ----------
+    config, staff
+        As before.
+    chosen
+        From `select_reviews`.
+    out_of_reach
+        From `count_kinds`: the open decisions that no pool can take.
+    """
     said = []
-    nobody = open_ & (chosen.inclusion_probability == 0)
-    if nobody.any():
-        shown = [name for name in ("market", "language", "policy_id") if name in terms]
-        kinds = terms.loc[nobody, shown].astype("str").fillna("missing").value_counts()
+    if len(out_of_reach):
         some = "; ".join(
-            f"{', '.join(map(str, key))}: {count:,}" for key, count in kinds.head(_SHOWN).items()
+            f"{', '.join(map(str, key)) if isinstance(key, tuple) else key}: {count:,}"
+            for key, count in out_of_reach.head(_SHOWN).items()
         )
         said.append(
-            f"no pool can take {int(nobody.sum()):,} of the open decisions ({some}); they cannot be "
+            f"no pool can take {int(out_of_reach.sum()):,} of the open decisions ({some}); they cannot be "
             "reviewed, and no estimate covers them"
         )
     covered = int(chosen.covers.sum()) - len(chosen.covers)
@@ -307,6 +356,12 @@ def _selection_notes(
 
 _ANY_POOL = "any"
 _JUDGED = "judged"  # like QUEUED: why a decision has no review in this run
+#: Arms of decisions that wait for a review, or for that of another one.
+WAITING = (RANKED, EXPLORE, QUEUED)
+_EXCLUDED = {
+    _JUDGED: "were already reviewed: scored, not queued",
+    QUEUED: "are in an earlier run's queue: scored, not queued again",
+}
 _CHANCES = ("decision_id", "inclusion_probability", "p_error", "job_id", "arm")
 
 
@@ -338,6 +393,28 @@ def draw_settings(config: Config, budget: int | None) -> dict[str, Any]:
     return settings | ({} if budget is None else {"budget": budget})
 
 
+def row_sums(terms: pd.DataFrame, reviewed: pd.Index) -> npt.NDArray[np.uint64]:
+    """Return 128 bits that stand for scored decisions: sums of digests of each, in whatever order.
+
+    Parameters
+    ----------
+    terms
+        From `value_reviews`.
+    reviewed
+        Decisions that are not queued, since they were reviewed.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (2,); those of parts of a batch add up to those of the batch.
+    """
+    rows = id_hashes(terms["decision_id"])
+    for name in ("p_error", "value"):
+        rows = random_keys(rows ^ terms[name].to_numpy(np.float64).round(9).view(np.uint64), name)
+    rows = rows ^ terms["decision_id"].isin(reviewed).to_numpy(bool).astype(np.uint64)
+    return np.array([random_keys(rows, lane).sum(dtype=np.uint64) for lane in "ab"], np.uint64)
+
+
 def draw_queue(
     config: Config, run: ScoringRun, terms: pd.DataFrame, staff: ReviewerCapacity, judged: pd.Index
 ) -> QueueDraw:
@@ -354,9 +431,9 @@ def draw_queue(
     judged
         Decisions that are not queued, since they were reviewed.
     """
-    before = latest_scores(config, leave_out=run.run_id, arms=(RANKED, EXPLORE, QUEUED))
-    closed = _exclusion_reasons(terms["decision_id"], judged, before)
-    chosen, told = choose_reviews(config, terms, staff, closed == "")
+    before = latest_scores(config, leave_out=run.run_id, arms=WAITING)
+    closed = exclusion_reasons(terms["decision_id"], judged, waiting_reviews(before))
+    chosen, told = choose_reviews(config, run, terms, staff, closed == "")
     names = [pool.name for pool in staff.pools] if config.queue.pools else None
     scores = _with_run_id(_score_rows(terms, chosen, closed, names), run)
     if before is not None:  # an earlier run's job still covers all of its decisions
@@ -372,17 +449,24 @@ def draw_queue(
         value=queue["decision_id"].map(worth),
         covers=chosen.covers,
     )
-    return QueueDraw(scores, queue, (*_exclusion_notes(closed), *told), recorded=False)
+    counts = {why: int((closed == why).sum()) for why in _EXCLUDED}
+    return QueueDraw(scores, queue, (*exclusion_notes(counts), *told), recorded=False)
+
+
+def is_recorded(config: Config, run_id: str) -> bool:
+    """Return whether the ledger has a run."""
+    ledger = find_project_ledger(config) if config.queue.record else None
+    if ledger is None:
+        return False
+    with ledger:
+        return run_id in set(ledger.runs()["run_id"])
 
 
 def recorded_draw(config: Config, run: ScoringRun, terms: pd.DataFrame) -> QueueDraw | None:
     """Return the run's draw where the ledger has it: a repeated run is not drawn again."""
-    ledger = find_project_ledger(config) if config.queue.record else None
-    if ledger is None:
+    if not is_recorded(config, run.run_id):
         return None
-    with ledger:
-        if run.run_id not in set(ledger.runs()["run_id"]):
-            return None
+    with open_project_ledger(config) as ledger:
         queue = ledger.queued_decisions(run_id=run.run_id)
         place = terms["decision_id"]
         latest = ledger.scored(run_id=run.run_id)
@@ -427,24 +511,44 @@ def _with_run_id(scores: pd.DataFrame, run: ScoringRun) -> pd.DataFrame:
     )
 
 
-def _exclusion_reasons(
-    decision_id: pd.Series, judged: pd.Index, before: pd.DataFrame | None
+def waiting_reviews(before: pd.DataFrame | None) -> pd.Series:
+    """Return the job of each decision that waits in an earlier run's queue, by decision_id.
+
+    Parameters
+    ----------
+    before
+        From `latest_scores`.
+    """
+    if before is None:
+        return pd.Series([], index=pd.Index([], dtype="str"), dtype="str")
+    waiting = before[before["arm"].isin(WAITING)]
+    return waiting.set_index("decision_id")["job_id"]
+
+
+def exclusion_reasons(
+    decision_id: pd.Series, reviewed: pd.Index, waiting: pd.Series
 ) -> npt.NDArray[np.object_]:
-    """Return why decisions are not queued: already reviewed, or queued by an earlier run."""
-    closed = np.where(decision_id.isin(judged), _JUDGED, "").astype(object)
-    if before is not None:
-        waiting = before.loc[before["arm"].isin([RANKED, EXPLORE, QUEUED]), "decision_id"]
-        closed[decision_id.isin(waiting).to_numpy(bool) & (closed == "")] = QUEUED
+    """Return why decisions are not queued, shape (n,); empty where they may be.
+
+    Parameters
+    ----------
+    decision_id
+        Shape (n,).
+    reviewed
+        Decisions that were reviewed.
+    waiting
+        From `waiting_reviews`.
+    """
+    closed = np.where(decision_id.isin(reviewed), _JUDGED, "").astype(object)
+    closed[decision_id.isin(waiting.index).to_numpy(bool) & (closed == "")] = QUEUED
     return closed
 
 
-def _exclusion_notes(closed: npt.NDArray[np.object_]) -> list[str]:
-    said = {
-        _JUDGED: "were already reviewed: scored, not queued",
-        QUEUED: "are in an earlier run's queue: scored, not queued again",
-    }
-    counts = {why: int((closed == why).sum()) for why in said}
-    return [f"{count:,} decisions {said[why]}" for why, count in counts.items() if count]
+def exclusion_notes(counts: Mapping[str, int]) -> list[str]:
+    """Return notes on the decisions that are not queued, from their number by reason."""
+    return [
+        f"{counts[why]:,} decisions {text}" for why, text in _EXCLUDED.items() if counts.get(why)
+    ]
 
 
 def _score_rows(

@@ -252,7 +252,12 @@ def _fold_digests(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def score_files(config: Config) -> Iterator[Path]:
-    """Yield the files that `queue.scores` names."""
+    """Yield the files that `queue.scores` names; of a folder of parts, each part."""
+    for path in _score_paths(config):
+        yield from sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+
+
+def _score_paths(config: Config) -> Iterator[Path]:
     named = config.queue.scores
     for place in [named] if isinstance(named, str) else named or []:
         path = config.path(place).absolute()

@@ -1,8 +1,6 @@
 """score: every decision's P(error) and review value, and the queue for reviewers."""
 
-import hashlib
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from errdetect.config import Config
-from errdetect.data.atomic_writing import ParquetSink, stage_outputs, write_parquet
+from errdetect.data.atomic_writing import stage_outputs, write_parquet
 from errdetect.data.file_readers import are_empty
 from errdetect.data.id_lookup import release_memory
 from errdetect.data.output_folders import hold_temporary_folder
@@ -24,7 +22,6 @@ from errdetect.data.renamed_columns import add_old_columns, schema_with_old_name
 from errdetect.data.sources import find_files
 from errdetect.features.point_in_time_features import PastColumns
 from errdetect.labels.intake_account import Intake
-from errdetect.ledger.run_records import ScoringRun
 from errdetect.model.bundle import ModelBundle
 from errdetect.schemas import (
     EXPLANATIONS,
@@ -42,19 +39,24 @@ from errdetect.workflows.decision_explainer import Explainer, build_explainer, l
 from errdetect.workflows.load_data import Progress, check_losses, label_rules, load_reviews
 from errdetect.workflows.log_state import open_log_state
 from errdetect.workflows.own_inputs import refuse_own_inputs
-from errdetect.workflows.queueing import (
-    draw_queue,
-    draw_settings,
-    record_draw,
-    recorded_draw,
-    reviewer_capacity,
-    value_reviews,
-)
+from errdetect.workflows.queueing import record_draw
 from errdetect.workflows.run_description import ResultTables, describe_run, open_registry
-from errdetect.workflows.score_batches import ScoringSource, score_batches, scoring_threads
+from errdetect.workflows.score_batches import (
+    ScoredDecisions,
+    ScoringSource,
+    score_batches,
+    scoring_threads,
+)
+from errdetect.workflows.score_draw import DrawInputs, RunDraw, write_scores
 from errdetect.workflows.served_state import write_served_state
 from errdetect.workflows.shadow_scores import resolve_version, shadow_scores
-from errdetect.workflows.spark_scoring import SparkSource, check_spark_run, score_on_spark
+from errdetect.workflows.spark_queue import ScoredOnSpark
+from errdetect.workflows.spark_scoring import (
+    SparkSource,
+    check_spark_run,
+    score_on_spark,
+    translated_failures,
+)
 
 __all__ = ["Engine", "ScoreResult", "score"]
 
@@ -64,7 +66,6 @@ Bools = npt.NDArray[np.bool_]
 #: Where batches are scored.
 Engine = Literal["local", "spark"]
 _EXTRA = ("rejects", "levels", "shadow_scores")
-_CHUNK = 200_000
 _EXPLAINED = 2_000  # explained together
 
 
@@ -180,20 +181,20 @@ def _score_in(
     if config.score.follow_levels:
         current = follow_levels(bundle, past, snapshot, source.every())
     bundle = current.bundle
+    inputs = DrawInputs(config, source, snapshot, version, now, budget)
+    scored: ScoredDecisions | ScoredOnSpark
+    drawn: RunDraw
     if isinstance(source, SparkSource):
         scored = score_on_spark(source, bundle, snapshot.policies, config, progress)
+        progress("weighing reviews")
+        with translated_failures():
+            drawn = inputs.draw_on_spark(scored) or inputs.draw(scored.frame())
     else:
         scored = score_batches(source, past, bundle, snapshot.policies, config, progress)
-    release_memory()
-
-    judged = snapshot.reviewed_ids[:0] if config.queue.requeue_reviewed else snapshot.reviewed_ids
-    progress("weighing reviews")
-    staff = reviewer_capacity(config, source, scored.frame, budget)
-    terms, unknown = value_reviews(config, scored.frame, staff, snapshot)
-    run = ScoringRun(
-        _run_id(version, terms, judged, config, budget), version, now, draw_settings(config, budget)
-    )
-    drawn = recorded_draw(config, run, terms) or draw_queue(config, run, terms, staff, judged)
+        release_memory()
+        progress("weighing reviews")
+        drawn = inputs.draw(scored.frame)
+    run, staff = drawn.run, drawn.staff
     progress(f"explaining the {len(drawn.queue):,} queued decisions")
     explainer = build_explainer(
         config, bundle, past, known=source.decided(), snapshot=snapshot, as_of=now
@@ -201,17 +202,17 @@ def _score_in(
     queue = _explain_queue(source, explainer, drawn.queue, scoring_threads(config))
     if config.queue.record and not drawn.recorded:
         progress("recording the run in the ledger")
-        queue = record_draw(config, run, queue, drawn.scores)
+        queue = record_draw(config, run, queue, drawn.ledger_rows())
     intake = snapshot.intake
     origin = describe_run(
-        config, "score", {**told, "also": also}, decisions=scored.frame, reviews=snapshot.reviews,
+        config, "score", {**told, "also": also}, decisions=drawn.period, reviews=snapshot.reviews,
         model_version=version, seed=config.queue.seed, at=now, intake=intake.to_jsonable(),
     )  # fmt: skip
     shadow = None
     if also is not None and isinstance(source, ScoringSource):
         shadow = shadow_scores(config, source, snapshot, also, progress)
     extra = {"rejects": scored.rejects, "levels": current.levels, "shadow_scores": shadow}
-    files = _write_files(out, origin, drawn.scores, queue, intake, extra)
+    files = _write_files(out, origin, drawn.write, queue, intake, extra)
     served = []
     digest = registry.digest(version)
     if isinstance(source, ScoringSource) and digest is not None:
@@ -222,7 +223,6 @@ def _score_in(
         *current.notes,
         *source.notes(),
         *intake.lines(),
-        *unknown,
         *drawn.notes,
     ]
     if staff.counted and not drawn.recorded and len(queue) < staff.capacity[0]:
@@ -230,7 +230,7 @@ def _score_in(
             f"the budget is {staff.capacity[0]:,.0f}, but only {len(queue):,} decisions are left to review"
         )
     return ScoreResult(
-        len(terms),
+        drawn.n,
         len(queue),
         len(scored.rejects),
         version,
@@ -252,7 +252,14 @@ def _score_nothing(config: Config, told: Mapping[str, Any], out: Path, version: 
     for name in EXPLANATIONS.names:
         if name not in queue:
             queue[name] = None
-    files = _write_files(out, origin, scores, queue, Intake(), dict.fromkeys(_EXTRA))
+    files = _write_files(
+        out,
+        origin,
+        lambda stage: write_scores(stage, scores),
+        queue,
+        Intake(),
+        dict.fromkeys(_EXTRA),
+    )
     note = "the batch holds no decision: empty tables are written, and nothing is recorded"
     return ScoreResult(0, 0, 0, version, "", files, (note,), Intake())
 
@@ -321,17 +328,14 @@ def _explain_queue(
 def _write_files(
     out: Path,
     origin: Provenance,
-    scores: pd.DataFrame,
+    write: Callable[[Path], None],
     queue: pd.DataFrame,
     intake: Intake,
     extra: Mapping[str, pd.DataFrame | None],
 ) -> dict[str, Path]:
     """Write all tables; the extra ones where they have rows."""
     with stage_outputs(out, origin) as stage:
-        with ParquetSink(stage / "scores.parquet", schema_with_old_names("scores", SCORES)) as sink:
-            for start in range(0, len(scores), _CHUNK):
-                chunk = scores.iloc[start : start + _CHUNK][SCORES.names]
-                sink.write(add_old_columns(chunk, "scores"))
+        write(stage)
         for name, schema in (("queue", QUEUE), ("explanations", EXPLANATIONS)):
             write_parquet(
                 add_old_columns(queue[schema.names], name),
@@ -346,18 +350,3 @@ def _write_files(
                 write_parquet(rows, stage / f"{name}.parquet", schema)
         names = sorted(path.name for path in stage.iterdir())
     return {name.removesuffix(".parquet"): out / name for name in names}
-
-
-def _run_id(
-    version: str, terms: pd.DataFrame, judged: pd.Index, config: Config, budget: int | None
-) -> str:
-    """Return a run id from all inputs of the queue: scoring the same again is the same run."""
-    digest = hashlib.sha256(version.encode())
-    for start in range(0, len(terms), _CHUNK):
-        ids = terms["decision_id"].iloc[start : start + _CHUNK].to_numpy(object)
-        digest.update(pd.util.hash_array(ids, categorize=False).tobytes())
-    for name in ("p_error", "value"):
-        digest.update(terms[name].to_numpy(np.float64).round(9).tobytes())
-    digest.update(terms["decision_id"].isin(judged).to_numpy(bool).tobytes())
-    digest.update(json.dumps(draw_settings(config, budget), sort_keys=True).encode())
-    return digest.hexdigest()[:16]

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,10 +17,12 @@ from errdetect.workflows.score_batches import BatchScorer
 if TYPE_CHECKING:
     from pyspark import Broadcast
 
-__all__ = ["COUNTS", "SCORED", "ScoringTask", "content_columns", "text_keys"]
+__all__ = ["COUNTS", "KIND", "SCORED", "ScoringTask", "content_columns", "text_keys"]
 
 #: The column with the counts of earlier decisions.
 COUNTS = "_counts"
+#: What tells the kind of a decision, whose reviews have the same duration and pools.
+KIND = ("policy_id", "error_kind", "market", "language")
 #: What workers send of each decision, and `_facts` of what they did.
 SCORED = {
     POSITION: pa.int64(), "_facts": pa.string(), "decision_id": pa.string(),
@@ -50,6 +53,7 @@ class ScoringTask:
         """Score batches, each by itself as on one machine; then send the account of them."""
         scorer, known = self.scorer.value, self.known.value
         counts, learnt = scorer.counts(), 0
+        kinds, times = Counter[tuple[str | None, ...]](), list[int]()
         for batch in batches:
             table = pa.Table.from_batches([batch])
             if not len(table):
@@ -60,14 +64,26 @@ class ScoringTask:
             scored, old, held = scorer.score(plain, full.drop(columns=text_keys(full)))
             counts.merge(held)
             learnt += old
+            kinds.update(_kinds(scored))
+            moments = scored["decided_at"].dt.as_unit("us").astype("int64")
+            times = [min([*times, int(moments.min())]), max([*times, int(moments.max())])]
             yield _to_batch(scored.assign(**{POSITION: table[POSITION].to_numpy()}))
         account = {
             "rows": counts.rows,
             "unseen": dict(counts.unseen),
             "given": dict(counts.given),
             "learnt": learnt,
+            "kinds": [[*kind, n] for kind, n in kinds.items()],
+            "times": times,
         }
         yield _to_batch(pd.DataFrame({POSITION: [-1], "_facts": [json.dumps(account)]}))
+
+
+def _kinds(scored: pd.DataFrame) -> Counter[tuple[str | None, ...]]:
+    """Count the decisions by `KIND`."""
+    columns = [scored[n].tolist() if n in scored else [None] * len(scored) for n in KIND]
+    plain = ([None if pd.isna(value) else str(value) for value in column] for column in columns)
+    return Counter(zip(*plain, strict=True))
 
 
 def _to_batch(frame: pd.DataFrame) -> pa.RecordBatch:

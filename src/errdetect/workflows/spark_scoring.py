@@ -38,27 +38,35 @@ from errdetect.spark.session import check_spark, open_session, size_shuffles
 from errdetect.workflows.current_levels import recent_ids
 from errdetect.workflows.decision_explainer import contrast_candidates
 from errdetect.workflows.load_data import Progress
-from errdetect.workflows.score_batches import BatchScorer, ScoredDecisions, scoring_notes
+from errdetect.workflows.score_batches import BatchScorer, scoring_notes
 from errdetect.workflows.spark_batches import (
     COUNTS,
+    KIND,
     SCORED,
     ScoringTask,
     content_columns,
     text_keys,
 )
+from errdetect.workflows.spark_queue import ScoredOnSpark
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-__all__ = ["SparkSource", "check_spark_run", "score_on_spark"]
+__all__ = ["SparkSource", "check_spark_run", "score_on_spark", "translated_failures"]
 
 _PLACES = ("market", "language", "policy_id")
 _REVIEWED = ("decision_id", "decided_at", "policy_id", "enforced")
 
 
 @contextmanager
-def _translated_failures() -> Iterator[None]:
-    """Turn Spark's account of a worker's fault into the words that one machine has for it."""
+def translated_failures() -> Iterator[None]:
+    """Turn Spark's account of a worker's fault into the words that one machine has for it.
+
+    Raises
+    ------
+    DataError
+        With the worker's message.
+    """
     from pyspark.errors import PySparkException
 
     try:
@@ -146,9 +154,11 @@ class SparkSource:
         DataError
             At the end of either, if too many of its rows cannot be used.
         """
+        # Spark's default of 200 parts is for tables of gigabytes; the rows are counted below.
+        size_shuffles(self.spark, 0)
         words = {"log": "The log's decisions", "decisions": "The decisions to score"}
         for name, task in self._tasks.items():
-            with _translated_failures():
+            with translated_failures():
                 self._parts[name] = clean_decisions(self.spark, task, words[name])
             self._parts[name].rejections.raise_if_too_many(self._config.data.max_rejected)
         size_shuffles(self.spark, sum(part.rejections.n_rows for part in self._parts.values()))
@@ -205,7 +215,7 @@ class SparkSource:
         """Count what was known before each decision to score, and before those that explain them."""
         upheld = contrast_candidates(reviewed, snapshot, now)
         special = pd.Index(upheld).union(recent_ids(bundle, snapshot))
-        with _translated_failures():
+        with translated_failures():
             counts = self._count(special, snapshot, reviewed)
             frames = []
             for part in self._parts.values():
@@ -281,22 +291,19 @@ class SparkSource:
     def frames_of(self, ids: pd.Index) -> Iterator[pd.DataFrame]:
         """Return some of the decisions to score, with what was known before each."""
         assert self._queued is not None
-        with _translated_failures():
+        with translated_failures():
             table = _in_order(self._with_ids(self._queued, ids))
         yield self._finish(table, self.batch.task)
 
-    def score(self, scorer: BatchScorer) -> pa.Table:
-        """Score every decision; in the input's order."""
+    def score(self, scorer: BatchScorer) -> "DataFrame":
+        """Score every decision; rows without a position hold the account of a part."""
         assert self._queued is not None
         task = ScoringTask(
             self.spark.sparkContext.broadcast(scorer),
             self.spark.sparkContext.broadcast(self._known),
             self.batch.task,
         )
-        with _translated_failures():
-            return self._queued.mapInArrow(
-                task.run, spark_schema(pa.schema(SCORED.items()))
-            ).toArrow()
+        return self._queued.mapInArrow(task.run, spark_schema(pa.schema(SCORED.items())))
 
 
 def _joined(rows: "DataFrame", counts: "DataFrame | None") -> "DataFrame":
@@ -342,8 +349,8 @@ def score_on_spark(
     policies: Mapping[str, Policy],
     config: Config,
     progress: Progress,
-) -> ScoredDecisions:
-    """Score every decision on Spark; as `score_batches` on one machine.
+) -> ScoredOnSpark:
+    """Score every decision on Spark; as `score_batches` on one machine, but kept on the workers.
 
     Parameters
     ----------
@@ -352,20 +359,38 @@ def score_on_spark(
     bundle, policies, config, progress
         As for `score_batches`.
     """
+    from pyspark import StorageLevel
+
     scorer = BatchScorer(bundle, policies, config.queue)
-    table = source.score(scorer)
-    own = pa.compute.greater_equal(table[POSITION], 0)
-    counts, learnt = replace(scorer.counts(), unreadable=source.batch.unreadable), 0
-    for facts in table.filter(pa.compute.invert(own))["_facts"].to_pylist():
-        account = json.loads(facts)
+    rows = source.score(scorer).persist(StorageLevel.DISK_ONLY)
+    with translated_failures():
+        facts = rows.where(f"{POSITION} < 0").select("_facts").collect()
+    accounts = [json.loads(row["_facts"]) for row in facts]
+    counts = replace(scorer.counts(), unreadable=source.batch.unreadable)
+    kinds, times = Counter[tuple[str | None, ...]](), list[int]()
+    for account in accounts:
         counts.merge(_counts_from(scorer.counts(), account))
-        learnt += account["learnt"]
-    frame = to_frame(table.filter(own).sort_by(POSITION)).drop(columns=[POSITION, "_facts"])
-    held = set(source.batch.task.columns)
-    frame = frame.drop(columns=[n for n in ("market", "language", "account_id") if n not in held])
-    progress(f"scored {len(frame):,} decisions")
-    notes = scoring_notes(counts, learnt, bundle, config.score)
-    return ScoredDecisions(frame, source.batch.rejects, (*source.batch.notes, *notes))
+        kinds.update({tuple(kind): n for *kind, n in account["kinds"]})
+        times += account["times"]
+    gone = {"market", "language", "account_id"} - set(source.batch.task.columns)
+    table = (
+        pd.DataFrame(list(kinds), columns=list(KIND))
+        .astype("str")
+        .assign(count=list(kinds.values()))
+    )
+    progress(f"scored {kinds.total():,} decisions")
+    notes = scoring_notes(counts, sum(a["learnt"] for a in accounts), bundle, config.score)
+    return ScoredOnSpark(
+        rows,
+        tuple(name for name in SCORED if name not in {POSITION, "_facts", *gone}),
+        table.drop(columns=[name for name in gone if name in table]),
+        (
+            pd.Timestamp(min(times), unit="us", tz="UTC"),
+            pd.Timestamp(max(times), unit="us", tz="UTC"),
+        ),
+        source.batch.rejects,
+        (*source.batch.notes, *notes),
+    )
 
 
 def _counts_from(empty: ColumnCounts, account: Mapping[str, Any]) -> ColumnCounts:

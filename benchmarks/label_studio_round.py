@@ -110,9 +110,12 @@ def environment(home: Path) -> Path:
     command = home / "venv/bin/label-studio"
     if not command.exists():
         print(f"installing label-studio {VERSION}", flush=True)
+        python = str(home / "venv/bin/python")
         subprocess.run([sys.executable, "-m", "venv", str(home / "venv")], check=True)
-        pip = [str(home / "venv/bin/python"), "-m", "pip", "install", "--quiet"]
-        subprocess.run([*pip, f"label-studio=={VERSION}"], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "uv"], check=True)
+        wanted = f"label-studio=={VERSION}"  # uv chooses its many requirements in seconds
+        uv = [str(home / "venv/bin/uv"), "pip", "install", "--quiet", "--python", python, wanted]
+        subprocess.run(uv, check=True)
     return command
 
 

@@ -126,6 +126,52 @@ def quiet_years(world: World, years: int, seed: int) -> float:
     return found / years
 
 
+def by_weekday(frame: pd.DataFrame, day: np.ndarray, rng: np.random.Generator) -> None:
+    """Three times the errors on Mondays, the same mean."""
+    p = np.where(day % 7 == 0, 0.24, 0.32 / 6)
+    frame["error"] = (rng.random(len(frame)) < p).astype(float)
+
+
+def experts_on_fridays(frame: pd.DataFrame, day: np.ndarray, _: np.random.Generator) -> None:
+    """Errors become known when experts settle the flags, each Friday; the others at once."""
+    wait = np.where(frame["error"] > 0, (4 - day) % 7, 0)
+    frame["known_at"] += pd.to_timedelta(wait, unit="D")
+
+
+def few_heavy(frame: pd.DataFrame, _: np.ndarray, rng: np.random.Generator) -> None:
+    """One draw in fifty stands for sixty others, and errs three times as often."""
+    heavy = rng.random(len(frame)) < 0.02
+    frame["weight"] = np.where(heavy, 60.0, 1.0)
+    frame["error"] = (rng.random(len(frame)) < np.where(heavy, 0.1, 0.03)).astype(float)
+
+
+def rare_policies(frame: pd.DataFrame, _: np.ndarray, rng: np.random.Generator) -> None:
+    """Sixty policies, most of them rare."""
+    share = 1 / np.arange(1, 61)
+    frame["policy_id"] = rng.choice([f"p{i}" for i in range(60)], len(frame), p=share / share.sum())
+
+
+ADVERSE = {
+    "three times the errors on Mondays": by_weekday,
+    "experts settle the flags on Fridays": experts_on_fridays,
+    "few heavy draws that err more": few_heavy,
+    "sixty policies, most of them rare": rare_policies,
+}
+
+
+def adverse_years(name: str, years: int, seed: int) -> float:
+    """Share of years without a change, in a design that looks like one, that bring any alarm."""
+    rng, found, days = np.random.default_rng(seed), 0, REFERENCE + 364
+    for number in range(years):
+        frame = audit(World(), days, rng).frame
+        day = ((frame["known_at"] - START) / pd.Timedelta(days=1)).astype(int).to_numpy()
+        ADVERSE[name](frame, day + number, rng)  # weeks begin on any day
+        frame = frame.sort_values(["known_at", "position"], kind="stable", ignore_index=True)
+        stream = AuditStream(frame)
+        found += any(s.risen for s in audited_evidence(stream, periods(stream, days), SETTINGS))
+    return found / years
+
+
 def days_to_find(
     make: Callable[[int], World], trials: int, seed: int, segment: str | None = None
 ) -> tuple[float, float]:
@@ -205,6 +251,10 @@ def main() -> None:
         share = quiet_years(World(rate=rate, unequal=unequal), given.years, seed=1)
         kind = "unequal" if unequal else "uniform"
         lines.append(f"| {rate:.0%} | {kind} | {share:.1%} |")
+        print(lines[-1], flush=True)
+    for name in ADVERSE:
+        share = adverse_years(name, max(given.years // 4, 1), seed=4)
+        lines.append(f"| 8%, {max(given.years // 4, 1)} years | {name} | {share:.1%} |")
         print(lines[-1], flush=True)
     lines += ["", f"Days from a change to the alarm, {given.trials} changes each", ""]
     lines += ["| change | median | nine in ten |", "| --- | --- | --- |"]

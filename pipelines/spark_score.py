@@ -1,17 +1,21 @@
 """Every night, on Spark: score the day's decisions, and hand the queue to the reviewers.
 
-spark-submit --master spark://head:7077 pipelines/spark_score.py CONFIG DECISIONS OUT [KEY=VALUE ...]
-python pipelines/spark_score.py CONFIG DECISIONS OUT [KEY=VALUE ...]   # all processors of this machine
+    spark-submit --master spark://head:7077 pipelines/spark_score.py CONFIG DECISIONS OUT [KEY=VALUE ...]
+    python pipelines/spark_score.py CONFIG DECISIONS OUT [KEY=VALUE ...]   # all processors of this machine
+
+Like nightly_score.py, it goes on where it was after a kill; the same decisions are scored once.
 """
 
-import sys
+from pathlib import Path
 
-from errdetect.config import load_config
-from errdetect.errors import exit_on_error
-from errdetect.workflows.result_summaries import summary_text
-from errdetect.workflows.score import score
+import errdetect
+from errdetect.pipeline_steps import pipeline
 
-config_file, decisions, out, *overrides = sys.argv[1:]
-with exit_on_error():
-    config = load_config(config_file, overrides)
-    print(summary_text(score(config, decisions, out, engine="spark", progress=print)))
+with pipeline("spark_score", ["decisions", "out"], inputs=["decisions"]) as run:
+    decisions, out = run.arguments["decisions"], Path(run.arguments["out"])
+    run.step(
+        "score",
+        lambda: errdetect.score(
+            run.config, decisions, out, engine="spark", scored_at=run.started_at
+        ),
+    )

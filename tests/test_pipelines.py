@@ -1,7 +1,9 @@
 """Pipelines: killed at every step they end as if nothing had happened; cron and systemd run them."""
 
 import configparser
+import importlib
 import json
+import os
 import re
 import shlex
 import shutil
@@ -9,6 +11,8 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +21,8 @@ import pytest
 from errdetect.config import load_config
 from errdetect.errors import DataError
 from errdetect.ledger.ledger import open_ledger
-from errdetect.pipeline_steps import JOURNAL, PipelineRun, StepJournal
+from errdetect.pipeline_steps import JOURNAL, PipelineRun, StepJournal, _run_key
+from errdetect.workflows import retrain_due
 from errdetect.workflows.simulate import simulate
 from errdetect.workflows.train import train
 
@@ -87,6 +92,42 @@ def queue_of(place):
 
 
 AT = [(str(n), when) for n in (1, 2, 3) for when in ("before", "after")]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs fork and process groups")
+def test_pipelines_killed_at_random_end_equal(repo, tmp_path):
+    """A few of the hundred kills of benchmarks/pipeline_kills.py, in a process of its own."""
+    words = ["--kills", "4", "--seed", "3", "--only", "reviews_back|daily_monitor"]
+    done = subprocess.run(
+        [sys.executable, "benchmarks/pipeline_kills.py", *words, "--out", str(tmp_path / "k.md")],
+        cwd=repo, capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": str(repo / "src"), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "| reviews_back |" in (tmp_path / "k.md").read_text()
+
+
+def test_what_a_kill_leaves_unequal_is_found(repo, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(repo))
+    kills = importlib.import_module("benchmarks.pipeline_kills")
+    one, two = {"a": "1", "b": "2", "at": "x"}, {"a": "1", "b": "2", "at": "y"}
+    assert kills.compare(one, two, {"a": "1", "b": "2", "at": "z"}) == []
+    assert kills.compare(one, two, {"a": "9", "at": "z"}) == ["a differs", "b is missing"]
+    assert kills.compare(one, two, {**one, "c.tmp": "0", "models/x": "0"}) == ["c.tmp is new"]
+    place = tmp_path / "p"
+    place.mkdir()
+    with closing(sqlite3.connect(place / "l.db")) as database:
+        database.execute("CREATE TABLE t (a)")
+        database.execute("INSERT INTO t VALUES (1)")
+        database.commit()
+    before = kills.state(place, "x")
+    with closing(sqlite3.connect(place / "l.db")) as database:
+        database.execute("INSERT INTO t VALUES (1)")
+        database.commit()
+    assert kills.compare(before, before, kills.state(place, "x")) == [
+        "l.db t rows differs",
+        "l.db t.a differs",
+    ]
 
 
 @pytest.mark.parametrize("kills", [[AT[2]], pytest.param(AT, marks=pytest.mark.slow)])
@@ -207,6 +248,80 @@ def test_a_failing_step_is_not_done(tmp_path):
     with pytest.raises(ValueError, match="bad"):
         a_run(tmp_path).step("a", lambda: int("bad"))
     assert a_run(tmp_path).step("a", lambda: 7) == 7
+
+
+def test_inputs_at_a_url_are_one_run_for_each_address_and_day(tmp_path):
+    keys = {
+        _run_key(
+            {"decisions": f"postgresql://db/x::{table}", "out": "o"}, ["decisions"], "%Y-%m-%d"
+        )
+        for table in ("monday", "tuesday", "monday")
+    }
+    assert len(keys) == 2
+
+
+# --- when to retrain ---
+
+
+def due(tmp_path, settings, entries=(), trained_days_ago=10.0):
+    run = a_run(tmp_path)
+    config = load_config(tmp_path / "config.yaml", settings)
+    run = replace(run, name="weekly_retrain", key="today", config=config)
+    for days, pipeline, step, status in entries:
+        at = (datetime.now(UTC) - timedelta(days=days)).isoformat(timespec="seconds")
+        run.journal.append({"pipeline": pipeline, "run": "earlier", "step": step, "what": "done",
+                            "at": at, "status": status})  # fmt: skip
+    trained = datetime.now(UTC) - timedelta(days=trained_days_ago)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(retrain_due, "_champion_trained_at", lambda _: trained)
+        return retrain_due.retrain_due(config, run.earlier())
+
+
+@pytest.mark.parametrize(
+    ("settings", "entries", "reasons"),
+    [
+        ([], [], ("every start",)),
+        (["train.retrain.days=28"], [], ()),
+        (["train.retrain.days=7"], [], ("10 days old",)),
+        (["train.retrain.days=7"], [(2, "weekly_retrain", "train", 1)], ()),
+        (["train.retrain.alert=true"], [(3, "daily_monitor", "monitor", 0)], ()),
+        (["train.retrain.alert=true"], [(3, "daily_monitor", "monitor", 1)], ("alarm of",)),
+        (["train.retrain.alert=true"], [(12, "daily_monitor", "monitor", 1)], ()),
+        (
+            ["train.retrain.alert=true"],
+            [(3, "daily_monitor", "monitor", 1), (1, "weekly_retrain", "train", 0)],
+            (),
+        ),
+    ],
+)
+def test_retraining_is_due_by_age_or_alarm_since_the_last_try(tmp_path, settings, entries, reasons):
+    found = due(tmp_path, settings, entries)
+    assert len(found.reasons) == len(reasons)
+    assert all(a.startswith(b) for a, b in zip(found.reasons, reasons, strict=True))
+
+
+@pytest.mark.parametrize(("wanted", "is_due"), [(3, True), (4, False)])
+def test_retraining_is_due_with_enough_labels_since(tmp_path, wanted, is_due):
+    now = pd.Timestamp.now(tz="UTC")
+    ids = [f"d{i}" for i in range(6)]
+    load_config_of(tmp_path)
+    pd.DataFrame({"decision_id": ids, "decided_at": now - pd.Timedelta(days=30), "policy_id": "spam",
+                  "action": "remove", "item_id": ids}).to_parquet(tmp_path / "d.parquet")  # fmt: skip
+    days = [20, 5, 4, 3, 2, 1]
+    sources = ["appeal", "appeal", "appeal", "appeal", "golden", "appeal"]
+    pd.DataFrame({"review_id": ids, "decision_id": ["d0", "d1", "d2", "d3", "d4", "d1"], "source": sources,
+                  "reviewed_at": [now - pd.Timedelta(days=d) for d in days], "verdict": "upheld",
+                  "expected": [None] * 4 + ["upheld", None]}).to_parquet(tmp_path / "r.parquet")  # fmt: skip
+    found = due(tmp_path, [f"train.retrain.labels={wanted}", "data.reviews=r.parquet"])
+    assert found.n_labels == 3  # d1, d2, d3: golden answers and earlier reviews do not count
+    assert bool(found.reasons) == is_due
+
+
+def test_a_retraining_that_is_not_due_trains_nothing(repo, copy):
+    done = run(repo, copy, "weekly_retrain", "train.retrain.days=28")
+    assert done.returncode == 0
+    assert "not due" in done.stdout
+    assert "train done" not in done.stdout
 
 
 # --- under schedulers ---

@@ -25,12 +25,13 @@ if TYPE_CHECKING:
         validate,
         verify,
     )
-    from errdetect.api_operations import calibrate, ingest_calibration, init, monitor, run
+    from errdetect.api_operations import calibrate, evidence, ingest_calibration, init, monitor, run
     from errdetect.config import Config, load_config
     from errdetect.errors import ErrdetectError
     from errdetect.model.classifier import ErrorClassifier
     from errdetect.workflows.calibrate import CalibrateResult
     from errdetect.workflows.estimate import EstimateResult
+    from errdetect.workflows.evidence import EvidenceResult
     from errdetect.workflows.export import ExportResult
     from errdetect.workflows.forget import ForgetResult
     from errdetect.workflows.ingest import IngestResult
@@ -55,6 +56,7 @@ __all__ = [
     "ErrdetectError",
     "ErrorClassifier",
     "EstimateResult",
+    "EvidenceResult",
     "ExportResult",
     "ForgetResult",
     "IngestResult",
@@ -75,6 +77,7 @@ __all__ = [
     "__version__",
     "calibrate",
     "estimate",
+    "evidence",
     "export",
     "forget",
     "ingest",
@@ -110,6 +113,8 @@ _ELSEWHERE = {
     "MonitorResult": "errdetect.workflows.monitor",
     "calibrate": "errdetect.api_operations",
     "ingest_calibration": "errdetect.api_operations",
+    "evidence": "errdetect.api_operations",
+    "EvidenceResult": "errdetect.workflows.evidence",
     "init": "errdetect.api_operations",
     "monitor": "errdetect.api_operations",
     "run": "errdetect.api_operations",

@@ -9,11 +9,12 @@ from errdetect.config import Config, load_config
 
 if TYPE_CHECKING:
     from errdetect.workflows.calibrate import CalibrateResult
+    from errdetect.workflows.evidence import EvidenceResult
     from errdetect.workflows.init import InitResult
     from errdetect.workflows.monitor import MonitorResult
     from errdetect.workflows.run import RunResult
 
-__all__ = ["calibrate", "ingest_calibration", "init", "monitor", "run"]
+__all__ = ["calibrate", "evidence", "ingest_calibration", "init", "monitor", "run"]
 
 
 def _silent(_: str) -> None: ...
@@ -177,3 +178,34 @@ def ingest_calibration(
 
     loaded = config if isinstance(config, Config) else load_config(config)
     return take_in(loaded, out, ballots, after=after, rulings=rulings, progress=progress)
+
+
+def evidence(
+    config: Config | str | Path,
+    out: str | Path,
+    *,
+    period: str,
+    progress: Callable[[str], None] = _silent,
+) -> "EvidenceResult":
+    """Write a period's evidence bundle: tables, digests, and a script that recomputes every figure.
+
+    Parameters
+    ----------
+    config
+        A config, or the path of its file.
+    out
+        Folder for the bundle: all or none.
+    period
+        `2026-Q3`, `2026-07`, `2026`, or `2026-07-01..2026-09-30` (both days included).
+    progress
+        Callback for progress messages.
+
+    Raises
+    ------
+    ErrdetectError
+        Where the period or the input cannot be used, or no estimate is possible.
+    """
+    from errdetect.workflows.evidence import evidence as collect
+
+    loaded = config if isinstance(config, Config) else load_config(config)
+    return collect(loaded, out, period=period, progress=progress)

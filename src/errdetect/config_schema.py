@@ -42,6 +42,7 @@ __all__ = [
     "RemediationSettings",
     "ReportSettings",
     "RetentionSettings",
+    "RetrainSettings",
     "ReviewersSettings",
     "ScoreSettings",
     "Share",
@@ -204,6 +205,18 @@ class FeaturesSettings(ConfigSection):
     similar: bool = Field(True, description="learn from earlier verdicts on the same content")
 
 
+class RetrainSettings(ConfigSection):
+    """When `weekly_retrain` trains; without any of these, at every start."""
+
+    days: float | None = Field(
+        None, ge=0, description="days since the champion or the last try; null: not by age"
+    )
+    labels: int | None = Field(
+        None, ge=1, description="decisions reviewed since then; null: not by labels"
+    )
+    alert: bool = Field(False, description="an alarm of daily_monitor since then")
+
+
 class TrainSettings(ConfigSection):
     """How the model is fitted."""
 
@@ -230,6 +243,7 @@ class TrainSettings(ConfigSection):
     parts: tuple[Share, Share, Share] = Field(
         (0.6, 0.2, 0.2), description="shares of labelled decisions, by time: fit, tune, test"
     )
+    retrain: RetrainSettings = RetrainSettings()
 
     @field_validator("propensity", mode="before")
     @classmethod
@@ -679,6 +693,9 @@ class MonitorSettings(ConfigSection):
         0.05, description="fall of a site's share of right golden answers that warns"
     )
     model_days: float = Field(90, gt=0, description="age of the champion that warns")
+    state_days: float = Field(
+        7, gt=0, description="days without a new kept log (state.keep) that warn"
+    )
     notify: NotifySettings = NotifySettings()
 
     @field_validator("reference_from", "reference_to", "since")

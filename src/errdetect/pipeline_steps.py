@@ -170,13 +170,13 @@ class PipelineRun:
         done = self._find(name, "done")
         if done is not None:
             self.status = max(self.status, int(done["status"]))
-            self._log(name, "done before", {})
+            self.log(name, "done before", {})
             return None
         if mark is not None:
             begun, now = self._find(name, "begun"), mark()
             if begun is not None and begun["mark"] != now:
                 self._record(name, "done", status=0, counts={}, seconds=0.0)
-                self._log(name, "done before", {})
+                self.log(name, "done before", {})
                 return None
             if begun is None:
                 self._record(name, "begun", mark=now)
@@ -186,8 +186,13 @@ class PipelineRun:
         own, counts = status(result), _counts(result)
         self._record(name, "done", status=own, counts=counts, seconds=seconds)
         self.status = max(self.status, own)
-        self._log(name, "done", {"seconds": seconds, "status": own, **counts})
+        self.log(name, "done", {"seconds": seconds, "status": own, **counts})
         return result
+
+    def earlier(self) -> list[dict[str, Any]]:
+        """Return the journal's entries of other runs, of any pipeline."""
+        own = (self.name, self.key)
+        return [e for e in self.journal.read() if (e.get("pipeline"), e.get("run")) != own]
 
     def _find(self, step: str, what: str) -> dict[str, Any] | None:
         own = (e for e in self.entries if (e.get("step"), e.get("what")) == (step, what))
@@ -199,7 +204,16 @@ class PipelineRun:
         self.journal.append({**entry, **facts})
         self.entries.append({**entry, **facts})
 
-    def _log(self, step: str, what: str, facts: Mapping[str, Any]) -> None:
+    def log(self, step: str, what: str, facts: Mapping[str, Any]) -> None:
+        """Print one line: when, pipeline, step, what, and facts.
+
+        Parameters
+        ----------
+        step, what
+            The step, and what became of it.
+        facts
+            Counts and other plain values.
+        """
         at = datetime.now(UTC).isoformat(timespec="seconds")
         if self.as_json:
             line = json.dumps(
@@ -226,7 +240,7 @@ def pipeline(
     takes: Sequence[str] = (),
     *,
     inputs: Sequence[str] = (),
-    every: str = "%Y-%m-%d",
+    every: str | Callable[[Config], str] = "%Y-%m-%d",
     argv: Sequence[str] | None = None,
 ) -> Iterator[PipelineRun]:
     """Read the command line, and run a pipeline's steps; ends the process with its exit status.
@@ -240,7 +254,8 @@ def pipeline(
     inputs
         Those of them that are sources of rows: other content is another run.
     every
-        Without inputs, one run per period, as `strftime` writes it in UTC.
+        Without inputs, one run per period, as `strftime` writes it in UTC; a function of the config
+        where that decides.
     argv
         Default: the process's.
 
@@ -260,7 +275,8 @@ def pipeline(
         arguments = {argument: str(getattr(given, argument)) for argument in takes}
         journal = StepJournal(_beside_ledger(config) / JOURNAL)
         with journal.lock():
-            key = given.run or _run_key(arguments, inputs, every)
+            form = every if isinstance(every, str) else every(config)
+            key = given.run or _run_key(arguments, inputs, form)
             own = [e for e in journal.read() if e.get("pipeline") == name and e.get("run") == key]
             start = datetime.now(UTC).replace(microsecond=0)
             if own and "started_at" in own[0]:
@@ -285,9 +301,12 @@ def _beside_ledger(config: Config) -> Path:
 
 def _run_key(arguments: Mapping[str, str], inputs: Sequence[str], every: str) -> str:
     """Name a run by its arguments and the content of its inputs, or by the date."""
-    if not inputs or any("://" in arguments[name] for name in inputs):
-        return f"{datetime.now(UTC):{every}}"
+    day = f"{datetime.now(UTC):{every}}"
+    if not inputs:
+        return day
     digest = sha256(json.dumps(sorted(arguments.items())).encode())
+    if any("://" in arguments[name] for name in inputs):  # their content has no digest
+        return f"{day} {digest.hexdigest()[:16]}"
     for name in inputs:
         for file in find_files(arguments[name]):
             digest.update(digest_file(Path(file.path)).encode())

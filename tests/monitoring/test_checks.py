@@ -19,6 +19,7 @@ from errdetect.monitoring.operations import (
     estimated_error_check,
     queue_yield_check,
     response_check,
+    reviewer_checks,
 )
 from errdetect.monitoring.prometheus import prometheus_text
 from errdetect.snapshot import Snapshot
@@ -364,3 +365,114 @@ def test_prometheus_escapes_what_content_holds():
     assert 'errdetect_monitor_status{check="volume",segment="all"} -1' in text
     assert 'errdetect_monitor_value{check="volume"' not in text
     assert all(line.startswith(("#", "errdetect_monitor_")) for line in text.splitlines())
+
+
+# --- designs that look like a change and are none ---
+
+
+@pytest.mark.parametrize("first", range(7))
+def test_a_rate_that_follows_the_weekday_is_no_rise(first):
+    """Mondays bring three times the errors; evidence of single days would pass any limit."""
+    rng = np.random.default_rng(first)
+    found = make_stream(rng, lambda day, _: np.where(day % 7 == first, 0.24, 0.32 / 6))
+    assert not any(s.risen for s in audited_evidence(found, PERIODS, SETTINGS))
+
+
+def test_experts_who_settle_flags_once_a_month_are_no_rise():
+    rng = np.random.default_rng(3)
+    found = make_stream(rng, lambda day, _: np.full(len(day), 0.08)).frame
+    day = ((found["known_at"] - START) / pd.Timedelta(days=1)).astype(int)
+    wait = pd.to_timedelta(np.where(found["error"] > 0, 27 - day % 28, 0), unit="D")
+    late_known = found.assign(first_at=found["known_at"], known_at=found["known_at"] + wait)
+    late_known = late_known[late_known["known_at"] < PERIODS.now]
+    late_known = late_known.sort_values("known_at", kind="stable", ignore_index=True)
+    assert not any(s.risen for s in audited_evidence(AuditStream(late_known), PERIODS, SETTINGS))
+
+
+def test_a_rise_is_still_found_within_two_weeks():
+    rng, took = np.random.default_rng(4), []
+    for _ in range(9):
+        found = make_stream(rng, lambda day, _: np.where(day >= 98, 0.16, 0.08))
+        since = audited_evidence(found, PERIODS, SETTINGS)[0].since
+        took.append(99 if since is None else (since - START).days + 1 - 98)
+    assert np.median(took) <= 14
+
+
+def test_heavy_draws_without_an_error_are_no_miscalibration():
+    rng = np.random.default_rng(5)
+    found = make_stream(rng, lambda day, _: np.full(len(day), 0.05)).frame
+    heavy = np.arange(len(found)) % 200 == 0
+    found["weight"] = np.where(heavy, 100.0, 1.0)
+    found.loc[heavy, "error"] = 0.0
+    decisions = pd.DataFrame({"decision_id": [f"d{i}" for i in range(len(found))]})
+    p = pd.Series(0.05, decisions["decision_id"])
+    assert calibration_check(AuditStream(found), decisions, p, PERIODS, SETTINGS).status == "ok"
+    found["error"] = (rng.random(len(found)) < 0.25) * 1.0
+    assert calibration_check(AuditStream(found), decisions, p, PERIODS, SETTINGS).status == "warn"
+
+
+def test_few_decisions_with_a_higher_estimate_by_accident_are_no_warning():
+    day = moments(np.r_[np.arange(80), np.repeat(DAYS - 5, 40)])
+    decisions = pd.DataFrame({"decision_id": [f"d{i}" for i in range(120)], "decided_at": day})
+    low = np.r_[np.full(80, 0.05), np.full(38, 0.02), 0.9, 0.9]
+    few = estimated_error_check(
+        decisions, pd.Series(low, decisions["decision_id"]), PERIODS, SETTINGS
+    )
+    assert few.value > few.limit
+    assert few.status == "ok"
+    high = pd.Series(np.r_[np.full(80, 0.05), np.full(40, 0.12)], decisions["decision_id"])
+    assert estimated_error_check(decisions, high, PERIODS, SETTINGS).status == "warn"
+
+
+def test_more_golden_items_that_are_errors_are_no_other_reviewers():
+    n_old, n_new = 400, 400
+    wrong = np.r_[np.arange(n_old) % 10 == 0, np.arange(n_new) % 2 == 0]
+    is_late = np.r_[np.zeros(n_old, bool), np.ones(n_new, bool)]
+    right = np.where(wrong, np.arange(n_old + n_new) % 5 > 0, np.arange(n_old + n_new) % 50 > 0)
+
+    def accuracy(right):
+        frame = pd.DataFrame({"site": "elm", "right": right, "flags": right == wrong, "wrong": wrong,
+                              "late": is_late})  # fmt: skip
+        return {c.segment: c for c in golden_checks(GoldenAnswers(frame))}["site=elm"]
+
+    assert accuracy(right).status == "ok"
+    worse = right & ~(is_late & (np.arange(len(right)) % 7 == 0))
+    assert accuracy(worse).status == "warn"
+
+
+def golden_checks(golden):
+    decisions = pd.DataFrame({"decision_id": ["a"], "decided_at": moments([0]), "policy_id": "spam",
+                              "enforced": True})  # fmt: skip
+    reviews = pd.DataFrame(
+        {"review_id": ["1"], "decision_id": ["a"], "reviewed_at": moments([1]), "source": "audit",
+         "verdict": "upheld", "inclusion_probability": 0.5, "reviewer_id": None, "site": None}
+    )  # fmt: skip
+    found = reviewer_checks(Snapshot(decisions, reviews), golden, PERIODS, SETTINGS)
+    return [c for c in found if c.check == "golden_accuracy"]
+
+
+def test_many_categories_in_few_rows_drift_by_accident():
+    rng = np.random.default_rng(6)
+    days = np.r_[rng.integers(0, 91, 250), rng.integers(DAYS - 28, DAYS, 250)]
+    log = pd.DataFrame(
+        {"decided_at": moments(days), "shop": rng.choice([f"s{i}" for i in range(45)], 500)}
+    )
+    found = {c.check: c for c in input_checks(log, PERIODS, SETTINGS) if c.segment == "shop"}
+    assert found["feature_drift"].value > SETTINGS.drift  # by accident
+    assert found["feature_drift"].status == "ok"
+    log.loc[days >= DAYS - 28, "shop"] = "s1"
+    found = {c.check: c for c in input_checks(log, PERIODS, SETTINGS) if c.segment == "shop"}
+    assert found["feature_drift"].status == "warn"
+
+
+def test_one_heavy_draw_of_a_rare_policy_does_not_explain_the_change_of_all():
+    named = []
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        found = make_stream(rng, lambda day, _: np.where(late(day), 0.14, 0.08)).frame
+        rare = np.flatnonzero(late((found["known_at"] - START) / pd.Timedelta(days=1)))[:1]
+        found.loc[rare, ["policy_id", "weight", "error"]] = ["rare", 80.0, 1.0]
+        log = found[["decided_at", "policy_id", "market", "moderator", "moderator_version"]]
+        parts = explain_change(AuditStream(found), log, PERIODS, None)
+        named.append(parts.cause)
+    assert "policy_id=rare" not in named

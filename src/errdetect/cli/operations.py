@@ -1,4 +1,4 @@
-"""Commands that watch what runs for years."""
+"""Commands for what runs for years: monitoring, evidence, the config's schema."""
 
 import json
 from typing import Annotated
@@ -17,7 +17,7 @@ from errdetect.cli.commands import (
     progress_printer,
 )
 
-__all__ = ["config_schema", "monitor"]
+__all__ = ["config_schema", "evidence", "monitor"]
 
 
 @app.command()
@@ -47,6 +47,35 @@ def monitor(
     print_result(result, as_json)
     if result.is_alert:
         raise typer.Exit(1)
+
+
+@app.command()
+def evidence(
+    config: ConfigFile,
+    out: Out,
+    period: Annotated[
+        str,
+        typer.Option(
+            metavar="PERIOD",
+            help="2026-Q3, 2026-07, 2026, or 2026-07-01..2026-09-30 (both days included).",
+        ),
+    ],
+    overrides: Overrides = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a period's evidence for an auditor: figures, draws, versions, digests, and a script that checks them.
+
+    Texts and names are left out; drawn decisions have pseudonyms of the bundle's own. `python OUT/recompute.py` needs
+    numpy and pandas only, and ends with status 1 where a figure differs.
+
+    Example: `errdetect evidence market/config.yaml --period 2026-Q3 --out evidence-2026-Q3`
+    """
+    from errdetect.workflows.evidence import evidence as run
+
+    progress = progress_printer(quiet)
+    result = run(load_settings(config, overrides), out, period=period, progress=progress)
+    print_result(result, as_json)
 
 
 @app.command("config-schema")

@@ -40,8 +40,13 @@ from errdetect.estimation.misclassification import (
     resolve_outcomes,
     solve_treatments,
 )
-from errdetect.estimation.misclassification_intervals import corrected_interval, recall_interval
+from errdetect.estimation.misclassification_intervals import (
+    corrected_interval,
+    mix_intervals,
+    recall_interval,
+)
 from errdetect.estimation.queue_sample import QueueDesign, combine_draws
+from errdetect.estimation.rate_records import SideRecord, TreatmentRecord, note_side, note_treatment
 from errdetect.estimation.score_intervals import (
     korn_graubard,
     prior_from_others,
@@ -248,12 +253,13 @@ def estimate_domain_rates(
         found, how, judging, waiting = _solve_intervals(
             population, name, number[domain], int(alive.sum()), whole=whole
         )
-        limits, interval[alive] = (
-            Interval(*(_expand_domains(v, alive) for v in _interval_arrays(found))),
-            how,
-        )
+        limits = Interval(*(_expand_domains(v, alive) for v in found))
+        interval[alive] = how
         for share in (_beyond_tolerance(pending, limits), lost, unseen / np.maximum(decisions, 1)):
             limits = _widen_unreviewed(limits, share)
+    missing = (pending, lost, unseen / np.maximum(decisions, 1))
+    note_side(SideRecord(name, cells.cell, population.enforced, known, audit, population.bins,
+                         reviews, alive, missing, response))  # fmt: skip
     return DomainRates(
         limits, reviews, decisions, interval, judging, low, high, proxy, response, waiting
     )
@@ -321,10 +327,6 @@ def _widen_unreviewed(limits: Interval, unseen: Floats) -> Interval:
     return Interval(limits.estimate, limits.low * (1 - unseen), limits.high * (1 - unseen) + unseen)
 
 
-def _interval_arrays(limits: Interval) -> tuple[Floats, Floats, Floats]:
-    return limits.estimate, limits.low, limits.high
-
-
 def _expand_domains(values: Floats, alive: Bools) -> Floats:
     full = np.full(len(alive), np.nan)
     full[alive] = values
@@ -374,12 +376,7 @@ def _solve_treatment(
         safe = korn_graubard(cells, confidence=confidence)
         if outcomes.reviewers is not None:
             safe = corrected_interval(safe, outcomes.reviewers)
-        interval = Interval(
-            *(
-                np.where(thin, a, b)
-                for a, b in zip(_interval_arrays(safe), _interval_arrays(interval), strict=True)
-            )
-        )
+        interval = mix_intervals(interval, safe, thin.astype(np.float64))
         how[thin] = "korn_graubard"
     if population.clusters is not None:
         wide, _ = cluster_intervals(
@@ -391,7 +388,10 @@ def _solve_treatment(
     how[(cells.draws == cells.decisions) & (outcomes.reviewers is None)] = "census"
     refused = _suppression_codes(outcomes, population.correction, size)
     how = np.where(refused != "", refused, how)
-    return Interval(*(np.where(refused != "", np.nan, v) for v in _interval_arrays(interval))), how
+    borrowed = population.borrow and not narrow and outcomes.reviewers is None
+    clustered = interval if population.clusters is not None else None
+    note_treatment(TreatmentRecord(cells, domain, outcomes, how, narrow, borrowed, clustered))
+    return Interval(*(np.where(refused != "", np.nan, v) for v in interval)), how
 
 
 def _naive_rates(domains: Domains) -> Floats:

@@ -62,9 +62,10 @@ class AuditStream:
     Parameters
     ----------
     frame
-        position (row of the decision), known_at, error (in [0, 1]), weight (1/inclusion
-        probability), cluster (draws that share their fate), then the decision's decided_at,
-        policy_id, market, moderator, moderator_version; missing where the log has none.
+        position (row of the decision), known_at, first_at (of the first reviewer's answer), error (in
+        [0, 1]), weight (1/inclusion probability), cluster (draws that share their fate), then the
+        decision's decided_at, policy_id, market, moderator, moderator_version; missing where the log
+        has none.
     n_open
         Flagged draws that wait for an expert, and are left out until then.
     settled
@@ -134,6 +135,7 @@ def audit_stream(snapshot: Snapshot) -> AuditStream:
         {
             "position": audit.position,
             "known_at": pd.to_datetime(known, utc=True),
+            "first_at": pd.to_datetime(pd.Series(first[audit.position]), utc=True),
             "error": audit.answer,
             "weight": audit.weight,
             "cluster": pd.factorize(accounts)[0],

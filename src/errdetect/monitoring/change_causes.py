@@ -300,6 +300,12 @@ def _moved_segment(total: ChangeCause, used: pd.DataFrame, late: Bools, by: Sequ
             return float("nan")
         return float(new @ error / new.sum() - old @ error / old.sum())
 
+    def moved_surely(rows: Bools) -> bool:
+        # One heavy draw of a rare segment must not explain the change of all.
+        moved = change(rows)
+        spread = [_rate_variance(weight[part], error[part]) for part in (rows & ~late, rows & late)]
+        return bool(np.sign(moved) * np.sign(total.value) * abs(moved) > 2 * np.sqrt(sum(spread)))
+
     for column in by:
         if column not in used or used[column].nunique() < 2:
             continue
@@ -308,6 +314,15 @@ def _moved_segment(total: ChangeCause, used: pd.DataFrame, late: Bools, by: Sequ
             others = change(~own)
             explained = 1 - others / total.value if total.value and not np.isnan(others) else 0.0
             excess = explained - float(weight[own].sum() / weight.sum())
-            if explained >= _MAIN and excess > best:
+            if explained >= _MAIN and excess > best and moved_surely(own):
                 best, name = excess, f"{column}={value}"
     return name
+
+
+def _rate_variance(weight: Floats, error: Floats) -> float:
+    """Return the variance of a weighted rate, at least as if one more draw had erred and one had not."""
+    n, total = len(weight), float(weight.sum())
+    if not n:
+        return float("inf")
+    rate = (float(weight @ error) + total / n) / (total + 2 * total / n)
+    return rate * (1 - rate) * float(weight @ weight) / total**2

@@ -103,6 +103,7 @@ def audited_evidence(
     tuple of SegmentEvidence
         The overall one first; segments with too few answers in the reference have no e-value.
     """
+    stream = _by_first_answer(stream)
     spent = [settings.yearly_level * share for share in _SPENT]
     overall = _follow(OVERALL, stream, periods, settings, spent[0], 1 / spent[1])
     parts = list(_segments(stream, settings.by))
@@ -198,6 +199,15 @@ def _find_risen(paths: list[_Path], level: float) -> list[npt.NDArray[np.bool_]]
     for day in np.flatnonzero(values.max(axis=0, initial=0.0) * k >= k / level):
         found[:, day] = e_benjamini_hochberg(values[:, day], level)
     return list(found)
+
+
+def _by_first_answer(stream: AuditStream) -> AuditStream:
+    """Date each answer by the first reviewer's: experts who settle many flags at once are no rise."""
+    if "first_at" not in stream.frame:
+        return stream
+    frame = stream.frame.assign(known_at=stream.frame["first_at"].fillna(stream.frame["known_at"]))
+    frame = frame.sort_values(["known_at", "position"], kind="stable", ignore_index=True)
+    return replace(stream, frame=frame)
 
 
 def _with_moments(path: _Path, risen: npt.NDArray[np.bool_], periods: Periods) -> SegmentEvidence:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.special import chdtri
 from scipy.stats import wasserstein_distance
 
 from errdetect.config_schema import MonitorSettings
@@ -25,6 +26,8 @@ _BINS, _MOST_VALUES = 10, 50
 #: Rows of a period that a distribution is computed from.
 _SAMPLE = 50_000
 _MIN_ROWS = 200
+#: How seldom an index may pass its limit without any change.
+_ACCIDENT = 1e-3
 
 
 def input_checks(
@@ -96,7 +99,7 @@ def _column_checks(
     name = "score_drift" if column == "score" else "feature_drift"
     if pd.api.types.is_numeric_dtype(old) and not pd.api.types.is_bool_dtype(old):
         before, after = np.asarray(old, dtype=np.float64), np.asarray(new, dtype=np.float64)
-        yield _drift(name, column, _binned(before, after), settings)
+        yield _drift(name, column, _binned(before, after), (len(old), len(new)), settings)
         spread = float(before.std())
         if spread > 0:
             moved = float(wasserstein_distance(before, after)) / spread
@@ -121,7 +124,7 @@ def _column_checks(
         np.asarray(part.reindex(index, fill_value=0.0), dtype=np.float64)
         for part in (values, later)
     )
-    yield _drift(name, column, (was, now), settings)
+    yield _drift(name, column, (was, now), (len(old), len(new)), settings)
 
 
 def _some(values: "pd.Series[Any]") -> "pd.Series[Any]":
@@ -142,10 +145,19 @@ def _binned(before: Floats, after: Floats) -> tuple[Floats, Floats]:
 
 
 def _drift(
-    name: str, column: str, shares: tuple[Floats, Floats], settings: MonitorSettings
+    name: str,
+    column: str,
+    shares: tuple[Floats, Floats],
+    sizes: tuple[int, int],
+    settings: MonitorSettings,
 ) -> Check:
+    """Hold the index against its limit, or what it reaches by accident in one of a thousand samples.
+
+    Without any change it is about (1/n + 1/m) times chi-squared with one degree fewer than classes.
+    """
     value = population_stability(*shares)
-    status = compare_with_limit(value, settings.drift)
-    return Check(
-        name, column, status, value, limit=settings.drift, note="population stability index"
-    )
+    degrees = max(int(((shares[0] > 0) | (shares[1] > 0)).sum()) - 1, 1)
+    accident = float(chdtri(degrees, _ACCIDENT)) * (1 / sizes[0] + 1 / sizes[1])
+    limit = max(settings.drift, accident)
+    note = "population stability index"
+    return Check(name, column, compare_with_limit(value, limit), value, limit=limit, note=note)

@@ -26,7 +26,7 @@ from errdetect.workflows.load_data import Progress, load_snapshot
 from errdetect.workflows.own_inputs import refuse_own_inputs
 from errdetect.workflows.run_description import ResultTables, champion_version, describe_run
 
-__all__ = ["EstimateResult", "estimate"]
+__all__ = ["RESPONSE_COLUMNS", "EstimateResult", "decided_between", "estimate"]
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def estimate(
     refuse_own_inputs(config, folder=out, files=(dsa,))
     loaded = load_snapshot(config, progress=progress, need_reviews=True)
     refuse_broken_design(loaded.snapshot)
-    snapshot, outside = _decided_between(loaded.snapshot, start, end)
+    snapshot, outside = decided_between(loaded.snapshot, start, end)
     everything = snapshot.decisions
     check_dsa(config, None if dsa is None else Path(dsa), everything)
     _check_by(by, everything)
@@ -113,7 +113,7 @@ def estimate(
         intake=intake.to_jsonable(),
     )  # fmt: skip
     response = response_table(
-        sample.snapshot.decisions, sample.snapshot.audit_sample, _RESPONSE_COLUMNS
+        sample.snapshot.decisions, sample.snapshot.audit_sample, RESPONSE_COLUMNS
     )
     together = {} if rows is None else {Path(dsa or ""): dsa_text(rows)}
     with stage_outputs(out, run, together) as stage:
@@ -134,7 +134,7 @@ def estimate(
 
 
 #: Columns by which the audit's response is shown, with the week of the decision.
-_RESPONSE_COLUMNS = ("policy_id", "market", "enforced")
+RESPONSE_COLUMNS = ("policy_id", "market", "enforced")
 #: Draws of a value below which a low response is not mentioned.
 _MIN_DRAWN = 20
 
@@ -168,10 +168,23 @@ def _check_by(by: Sequence[str], decisions: pd.DataFrame) -> None:
         raise ConfigError([error_message("--by", "name columns of the decisions", got, do)])
 
 
-def _decided_between(
+def decided_between(
     snapshot: Snapshot, start: datetime | None, end: datetime | None
 ) -> tuple[Snapshot, tuple[IntakeRow, ...]]:
-    """Keep the decisions of the period, and count the others."""
+    """Keep the decisions of the period, and count the others.
+
+    Parameters
+    ----------
+    snapshot
+        All decisions.
+    start, end
+        The period; its end is excluded. None where it is open.
+
+    Raises
+    ------
+    DataError
+        Where the period holds no decision.
+    """
     decisions = snapshot.decisions
     keep = pd.Series(True, index=decisions.index)
     if start is not None:

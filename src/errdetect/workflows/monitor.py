@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -281,6 +281,7 @@ def _other_checks(
         response_check(snapshot.draws, snapshot.current_reviews, periods, settings),
         *reviewer_checks(snapshot, golden, periods, settings),
         age_check("model_age", _trained_at(config), periods, settings.model_days),
+        age_check("state_age", _state_kept_at(config), periods, settings.state_days),
         *input_checks(decisions, periods, settings),
     ]
 
@@ -293,3 +294,12 @@ def _trained_at(config: Config) -> datetime | None:
         return None
     text = None if found is None else found[0].about.get("trained_at")
     return datetime.fromisoformat(text) if isinstance(text, str) else None
+
+
+def _state_kept_at(config: Config) -> datetime | None:
+    """Return when scoring last kept the log; None where it keeps none."""
+    folder = config.path(config.state.folder)
+    if not config.state.keep or not folder.is_dir():
+        return None
+    times = [path.stat().st_mtime for path in folder.rglob("*") if path.is_file()]
+    return datetime.fromtimestamp(max(times), UTC) if times else None

@@ -208,7 +208,7 @@ def _correct_policies(config: Config, snapshot: Snapshot) -> PolicyCorrection | 
 def _waiting_appeals(config: Config, snapshot: Snapshot) -> dict[str, Any]:
     if config.report.open_appeals is None:
         return {}
-    appeals = read_open_appeals(config.data_paths(config.report.open_appeals)).frame
+    appeals = read_open_appeals(config.path(config.report.open_appeals)).frame
     history, moment = snapshot.review_history, snapshot.moment
     return {"open_appeals": open_appeals(appeals, snapshot.decisions, history, as_of=moment)}
 

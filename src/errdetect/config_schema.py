@@ -13,6 +13,8 @@ from errdetect.table_settings import (
     PathText,
     Place,
     PresetName,
+    RegistryAddress,
+    RegistryFolder,
     SourceText,
     TableMapping,
 )
@@ -118,36 +120,14 @@ class DataSettings(ConfigSection):
         return TableMapping(**preset) if own is None else own.model_copy(update=preset)
 
 
-_REGISTRIES = ("http", "https", "postgresql", "sqlite")
-
-
 class RegistrySettings(ConfigSection):
     """Where models and runs are kept."""
 
-    path: PathText = "models"
-    uri: SourceText | None = Field(
+    path: RegistryFolder = "models"
+    uri: RegistryAddress | None = Field(
         None, description="an MLflow tracking server, or MLflow's database (PostgreSQL or SQLite)"
     )
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")] = "errdetect"
-
-    @field_validator("path", mode="before")
-    @classmethod
-    def _check_folder(cls, value: object) -> object:
-        if isinstance(value, str) and "://" in value:
-            raise ValueError(
-                "must be a folder, got an address: a tracking server or a database goes into registry.uri"
-            )
-        return value
-
-    @field_validator("uri")
-    @classmethod
-    def _check_address(cls, value: str | None) -> str | None:
-        scheme = "" if value is None else value.partition("://")[0]
-        if value is not None and not value.startswith("${") and scheme not in _REGISTRIES:
-            raise ValueError(
-                "must begin with http://, https://, postgresql:// or sqlite:///, got another form"
-            )
-        return value
 
 
 class StateSettings(ConfigSection):

@@ -3,6 +3,7 @@
 import datetime as dt
 import gzip
 import json
+import time
 
 import numpy as np
 import pandas as pd
@@ -775,3 +776,13 @@ def test_review_times_that_are_all_midnight_are_days(tmp_path, name):
         read = read_reviews(_saved(tmp_path, _reviews(n=len(few), reviewed_at=few), name))
         assert read.frame["reviewed_at"].tolist() == list(few)
         assert not any("midnight" in note for note in read.notes)
+
+
+def test_a_wide_table_takes_time_in_proportion_to_its_columns(tmp_path):
+    path, n = tmp_path / "wide.csv", 20_000
+    head = "decision_id,decided_at,item_id,policy_id,action," + ",".join(f"c{i}" for i in range(n))
+    path.write_text(f"{head}\nd1,2026-01-31,i,spam,remove{',1' * n}\n")
+    begun = time.process_time()
+    found = read_decisions(path)
+    assert found.frame.shape[1] > n
+    assert time.process_time() - begun < 10  # 2.5 seconds; in proportion to the square, 150

@@ -200,10 +200,9 @@ def part_hash(part):
     """Return the hash of a run of letters or signs."""
     total, power = 0, 1
     for char in part:
-        power = power * ODD & ALL
         total = (total + (ord(char) + 1) * power) & ALL
-    # the first character's power is the base itself, whatever stands before
-    return mix(total * pow(ODD, -1, 2**64) * ODD & ALL)
+        power = power * ODD & ALL
+    return mix(total)
 
 
 def parts_of(word, signs):

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -152,8 +153,7 @@ def require_unique_columns(path: str, names: Iterable[str]) -> None:
     DataError
         Naming them.
     """
-    listed = list(names)
-    twice = sorted({name for name in listed if listed.count(name) > 1})
+    twice = sorted(name for name, n in Counter(names).items() if n > 1)
     if twice:
         got = ", ".join(map(repr, twice))
         raise DataError(f"{path} must name each column once, got {got} twice. Rename one.")

@@ -269,9 +269,8 @@ def _pad_broken_rows(
 
 def _column_values(table: pa.Table, name: str, n_rows: int) -> pa.Array:
     """Return a column as one array; all missing if this file lacks it."""
-    if name not in table.column_names:
-        return pa.nulls(n_rows)
-    return table[name].combine_chunks()
+    place = table.schema.get_field_index(name)  # unlike a list of names, at once in a wide table
+    return pa.nulls(n_rows) if place < 0 else table.column(place).combine_chunks()
 
 
 def _coerce_column(

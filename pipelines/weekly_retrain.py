@@ -8,8 +8,8 @@ Exit status 1 where the gate says no, 2 where the data cannot be used. By defaul
 
 import errdetect
 from errdetect.pipeline_steps import pipeline
-from errdetect.workflows.champion import open_registry
 from errdetect.workflows.retrain_due import retrain_due, run_period
+from errdetect.workflows.run_description import open_registry
 
 with pipeline("weekly_retrain", every=run_period) as run:
     registry = open_registry(run.config)

@@ -1,11 +1,12 @@
 import re
+import runpy
 from pathlib import Path
 
 import pytest
 import yaml
 from pydantic import BaseModel
 
-from errdetect.config import Config, load_config
+from errdetect.config import PRESETS, Config, load_config
 from errdetect.errors import ConfigError
 
 MINIMAL = "version: 1\ndata: {decisions: d.parquet, reviews: r.parquet}\n"
@@ -98,6 +99,41 @@ def test_the_annotated_config_states_the_true_defaults(repo):
     assert _keys(stated) == _keys(default.model_dump(exclude={"base"}))
     for section in set(stated) - {"version", "data"}:
         assert getattr(config, section) == getattr(default, section), section
+
+
+def test_the_annotated_config_is_generated(repo):
+    text = (repo / "configs/base.yaml").read_text(encoding="utf-8")
+    tool = runpy.run_path(str(repo / "tools/make_config.py"))
+    assert tool["make"](text) == text, "run python tools/make_config.py"
+    stale = text.replace("trials: 12 ", "trials: 13 ").replace("  max_age_days", "  no_such_key")
+    made = yaml.safe_load(tool["make"](stale))
+    assert (made["train"]["trials"], made["state"]["max_age_days"]) == (12, 3.0)
+    assert "no_such_key" not in made["state"]
+
+
+def test_a_preset_changes_defaults_only(write):
+    small, large = (load_config(write(f"{MINIMAL}preset: {n}\n")) for n in ("small", "large"))
+    assert (small.train.trials, small.evaluate.bootstrap) == (0, 1000)
+    assert (large.train.trials, large.report.explained, large.evaluate.bootstrap) == (6, 200, 200)
+    own = load_config(write(f"{MINIMAL}preset: small\ntrain: {{seed: 7, trials: 3}}\n"))
+    assert (own.train.seed, own.train.trials, own.evaluate.bootstrap) == (7, 3, 1000)
+    said = load_config(write(MINIMAL), ["preset=large", "train.trials=2"])
+    assert (said.train.trials, said.report.explained) == (2, 200)
+    assert (
+        "preset: input should be 'small', 'default' or 'large'"
+        in faults(write(MINIMAL), "preset=huge")[0]
+    )
+    assert faults(write(f"{MINIMAL}preset: [small]\n"))
+    assert "train: input should" in faults(write(f"{MINIMAL}preset: small\ntrain: 3\n"))[0]
+
+
+def test_the_presets_are_explained_with_what_they_change(repo):
+    text = (repo / "configs/README.md").read_text(encoding="utf-8")
+    for name, sections in PRESETS.items():
+        assert f"| `{name}` |" in text
+        for section, settings in sections.items():
+            for key, value in settings.items():
+                assert f"`{section}.{key}: {value}`" in text
 
 
 def test_every_config_of_the_repository_loads(repo):

@@ -7,7 +7,7 @@ keys themselves are in `config_schema`.
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import unquote
@@ -47,10 +47,21 @@ from errdetect.schemas import MEASURES, SOURCES
 from errdetect.table_settings import expand_variables, unset_variables
 from errdetect.yaml_files import YamlFault, parse_yaml, read_yaml, shown_value
 
-__all__ = ["KEY_FILE", "Config", "load_config"]
+__all__ = ["KEY_FILE", "PRESETS", "Config", "load_config"]
 
 #: The file with the key of reviewers' pseudonyms in the registry's folder, if the config names no other.
 KEY_FILE = "reviewers.salt"
+
+#: Preset -> section -> the settings that it changes; a config's own keys take precedence.
+PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "small": {"train": {"trials": 0}, "evaluate": {"bootstrap": 1000}},
+    "default": {},
+    "large": {
+        "train": {"trials": 6},
+        "evaluate": {"bootstrap": 200},
+        "report": {"explained": 200},
+    },
+}
 
 #: What `load_config` adds to the file's keys.
 _OURS = {"base", "file", "overrides"}
@@ -60,6 +71,9 @@ class Config(ConfigSection):
     """A checked config; build it with `load_config`."""
 
     version: Literal[1]
+    preset: Literal["small", "default", "large"] = Field(
+        "default", description="defaults for the log's size; the config's own keys take precedence"
+    )
     data: DataSettings
     labels: LabelsSettings = LabelsSettings()
     features: FeaturesSettings = FeaturesSettings()
@@ -151,6 +165,25 @@ class Config(ConfigSection):
         """
         return self._resolve_url(self.ledger.url or "sqlite:///errdetect.db")
 
+    def registry_uri(self) -> str | None:
+        """Return MLflow's address of the registry; None where it is a folder.
+
+        Examples
+        --------
+        >>> data = {"decisions": "d.csv"}
+        >>> Config(version=1, data=data, base="/srv", registry={"uri": "sqlite:///m.db"}).registry_uri()
+        'sqlite:////srv/m.db'
+        """
+        named = self.registry.uri
+        if named is None:
+            return None
+        uri = self._resolve_url(named)
+        if uri.partition("://")[0] not in ("http", "https", "postgresql", "sqlite"):
+            do = "Give http://..., https://..., postgresql://... or sqlite:///..."
+            what, must = "registry.uri", "be the address of an MLflow registry"
+            raise ConfigError([error_message(what, must, "another form", do)])
+        return uri
+
     def key_file(self) -> Path:
         """Return the file with the key of reviewers' pseudonyms.
 
@@ -211,7 +244,7 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
         "overrides": tuple(overrides),
     }
     try:
-        config = Config.model_validate(raw | ours)
+        config = Config.model_validate(_with_preset(raw) | ours)
     except ValidationError as error:
         faults.extend(_format_faults(error))
     else:
@@ -219,6 +252,15 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
         if not faults:
             return config
     raise ConfigError(faults)
+
+
+def _with_preset(raw: dict[str, Any]) -> dict[str, Any]:
+    """Return a file's keys above those of its preset; what is no section is left for the checks."""
+    name = raw.get("preset", "default")
+    preset = PRESETS.get(name, {}) if isinstance(name, str) else {}
+    sections = {key: raw.get(key, {}) for key in preset}
+    known = {key: own for key, own in sections.items() if isinstance(own, dict)}
+    return raw | {key: {**preset[key], **own} for key, own in known.items()}
 
 
 def _unset_faults(config: Config) -> Iterator[str]:
@@ -235,6 +277,7 @@ def _unset_faults(config: Config) -> Iterator[str]:
         "report.open_appeals": config.report.open_appeals,
         "reviewers.key": config.reviewers.key,
         "registry.path": config.registry.path,
+        "registry.uri": config.registry.uri,
         "ledger.url": config.ledger.url,
     }
     for key, place in places.items():

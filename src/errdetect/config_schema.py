@@ -13,6 +13,8 @@ from errdetect.table_settings import (
     PathText,
     Place,
     PresetName,
+    RegistryAddress,
+    RegistryFolder,
     SourceText,
     TableMapping,
 )
@@ -121,7 +123,10 @@ class DataSettings(ConfigSection):
 class RegistrySettings(ConfigSection):
     """Where models and runs are kept."""
 
-    path: PathText = "models"
+    path: RegistryFolder = "models"
+    uri: RegistryAddress | None = Field(
+        None, description="an MLflow tracking server, or MLflow's database (PostgreSQL or SQLite)"
+    )
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")] = "errdetect"
 
 
@@ -130,6 +135,9 @@ class StateSettings(ConfigSection):
 
     keep: bool = Field(True, description="false: read the whole log in every run")
     folder: PathText = "errdetect.state"
+    max_age_days: float = Field(
+        3.0, gt=0, description="age of the state from which a served model answers nothing"
+    )
 
 
 class LedgerSettings(ConfigSection):

@@ -28,6 +28,8 @@ __all__ = [
     "PathText",
     "Place",
     "PresetName",
+    "RegistryAddress",
+    "RegistryFolder",
     "SourceText",
     "TableMapping",
     "expand_variables",
@@ -139,6 +141,28 @@ def _check_path(value: str) -> str:
 
 SourceText = Annotated[str, AfterValidator(_check_source)]
 PathText = Annotated[str, AfterValidator(_check_path)]
+
+_REGISTRIES = ("http", "https", "postgresql", "sqlite")
+
+
+def _check_folder(value: str) -> str:
+    if "://" in value:
+        raise ValueError(
+            "must be a folder, got an address: a tracking server or a database goes into registry.uri"
+        )
+    return _check_path(value)
+
+
+def _check_address(value: str) -> str:
+    if not value.startswith("${") and value.partition("://")[0] not in _REGISTRIES:
+        raise ValueError(
+            "must begin with http://, https://, postgresql:// or sqlite:///, got another form"
+        )
+    return _check_source(value)
+
+
+RegistryFolder = Annotated[str, AfterValidator(_check_folder)]
+RegistryAddress = Annotated[str, AfterValidator(_check_address)]
 
 
 class ConfigSection(BaseModel):

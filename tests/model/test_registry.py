@@ -3,7 +3,6 @@ import os
 import shutil
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from errdetect.errors import ModelError
@@ -117,20 +116,15 @@ def test_held_out_scores_come_back_with_the_bundle(bundle, examples, tmp_path):
     assert back.start == head["decided_at"].iloc[0].isoformat()
 
 
-def test_mlflow_serves_it(bundle, examples, tmp_path):
+def test_mlflow_serves_no_model_without_its_state_and_nothing_is_pickled(bundle, tmp_path):
     import mlflow
 
     registry = ModelRegistry(tmp_path / "models", "shop")
     registry.record(bundle, accept=True, **LOG)
     mlflow.set_tracking_uri(registry.tracking_uri)
     mlflow.set_registry_uri(registry.tracking_uri)
-    served = mlflow.pyfunc.load_model("models:/shop@champion")
-    frame = examples.decisions.head(20).drop(columns="enforced")
-    head = examples.decisions.head(20)
-    expected = bundle.probability(bundle.detector.features(head), head)
-    assert served.predict(frame)["p_error"].tolist() == pytest.approx(expected.tolist())
-    with pytest.raises(Exception, match="must have the column 'action'"):
-        served.predict(pd.DataFrame({"score": [0.5]}))
+    with pytest.raises(ModelError, match="must hold what a served model needs"):
+        mlflow.pyfunc.load_model("models:/shop@champion", model_config={"state": str(tmp_path)})
     stored = {p.suffix for p in (tmp_path / "models" / "artifacts").rglob("*") if p.is_file()}
     assert not stored & {".pkl", ".pickle", ".joblib", ".cloudpickle"}
 

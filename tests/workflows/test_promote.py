@@ -12,10 +12,11 @@ import pytest
 from errdetect.config import load_config
 from errdetect.errors import ModelError
 from errdetect.model.registry import ModelRegistry
-from errdetect.workflows.champion import champion_on, open_registry
+from errdetect.workflows.champion import champion_on
 from errdetect.workflows.load_data import load_snapshot
 from errdetect.workflows.promote import promote
 from errdetect.workflows.result_summaries import summary_text
+from errdetect.workflows.run_description import open_registry
 from errdetect.workflows.score import score
 from errdetect.workflows.train import label_examples
 
@@ -72,6 +73,8 @@ def test_a_better_challenger_becomes_champion_and_everything_is_noted(place, mar
     assert "On the same" in said
     assert "Version 2: " in said
     assert " microseconds" in said
+    assert "seconds per million decisions" in said
+    assert "calibration error" in said
     assert "Version 3 is now the champion, after version 2" in said
     evidence = json.loads(result.evidence.read_text(encoding="utf-8"))
     assert evidence["change"]["by"] == "Ana"

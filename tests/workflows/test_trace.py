@@ -7,8 +7,8 @@ import pytest
 
 from errdetect.config import load_config
 from errdetect.errors import DataError, ModelError
-from errdetect.workflows.champion import open_registry
 from errdetect.workflows.result_summaries import summary_text
+from errdetect.workflows.run_description import open_registry
 from errdetect.workflows.score import score
 from errdetect.workflows.trace import trace
 

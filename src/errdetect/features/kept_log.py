@@ -228,7 +228,10 @@ def write_kept_log(log: KeptLog, key: str, folder: Path, fresh: Path | None) -> 
             "rejections": _rejections_to_jsonable(log.rejections), "values": dict(log.values),
         }  # fmt: skip
         _write_private(stage.path / _MANIFEST, json.dumps(manifest).encode())
-        stale = [path.name for path in folder.iterdir() if not (stage.path / path.name).exists()]
+        # A folder in it holds what serving needs, which another step replaces.
+        stale = [
+            p.name for p in folder.iterdir() if p.is_file() and not (stage.path / p.name).exists()
+        ]
         commit_stage(stage, stale)
     folder.chmod(0o700)
 

@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,11 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.data.action_meanings import action_meanings, canonical_action
-from errdetect.errors import DataError, ModelError, error_message
+from errdetect.errors import ModelError, error_message
 from errdetect.features.feature_matrix import DERIVED_TEXT, SCORE_COLUMNS, Encoding
 from errdetect.features.text_models import MEASURE_COLUMNS, TEXT_COLUMNS, TextModel
-from errdetect.features.typed_columns import typed_columns
 from errdetect.model.bundle_files import PARTS_FILE, BundleFiles, checked_weight, write_parts
 from errdetect.model.calibration import Calibrator, calibrator_from_jsonable
 from errdetect.model.detector import Detector
@@ -33,12 +32,14 @@ from errdetect.model.policy_correction import (
 )
 from errdetect.model.surrogate import Surrogate
 
-__all__ = ["HeldOutScores", "ModelBundle", "ServedModel", "hash_ids", "load_bundle", "save_bundle"]
+__all__ = ["SERVING", "HeldOutScores", "ModelBundle", "hash_ids", "load_bundle", "save_bundle"]
 
 
 Floats = npt.NDArray[np.float64]
 
-_FORMAT, _MANIFEST = 3, "bundle.json"
+#: The module that MLflow loads to serve a bundle.
+SERVING = "errdetect.workflows.serving"
+_FORMAT, _MANIFEST, _ABOUT = 3, "bundle.json", "about.json"
 _LINEAR: Mapping[str, type[AdditiveModel] | type[LinearMember]] = {
     "additive": AdditiveModel,
     "line": LinearMember,
@@ -203,12 +204,13 @@ def save_bundle(bundle: ModelBundle, folder: Path) -> None:
             for m in bundle.detector.members
         ],
         "calibrator": bundle.calibrator.to_jsonable(),
-        "about": dict(bundle.about),
         "relabelling": None if bundle.relabelling is None else bundle.relabelling.facts(),
         "held_out_from": None if bundle.held_out is None else bundle.held_out.start,
     }
-    text = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
-    (folder / _MANIFEST).write_text(text, encoding="utf-8")
+    # Apart, as it holds times and measured prices: equal trainings differ in nothing else.
+    for name, content in ((_MANIFEST, manifest), (_ABOUT, dict(bundle.about))):
+        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+        (folder / name).write_text(text, encoding="utf-8")
     for member in bundle.detector.members:
         if isinstance(member.model, AdditiveModel | LinearMember):
             place = folder / f"member_{member.name}.npz"
@@ -261,13 +263,12 @@ def load_bundle(folder: Path) -> ModelBundle:
     correction = _load_policy_correction(files, "relabelling", manifest.get("relabelling"))
     held_out = _load_held_out(files, manifest.get("held_out_from"))
     learnt_from = files.arrays("learnt_from.npy")["array"]
+    about = manifest["about"] if "about" in manifest else files.json(_ABOUT)
     with files.part(_MANIFEST):
         segment = _segment_from_jsonable(manifest["segment"])
         detector = Detector(encoding, text, segment, loaded, surrogate, doubt, manifest["floor"])
         calibrator = calibrator_from_jsonable(manifest["calibrator"])
-        bundle = ModelBundle(
-            detector, calibrator, learnt_from, dict(manifest["about"]), correction, held_out
-        )
+        bundle = ModelBundle(detector, calibrator, learnt_from, dict(about), correction, held_out)
         _try_out(bundle)
     return bundle
 
@@ -379,53 +380,6 @@ def _key_to_jsonable(key: object) -> str | int:
     return int(key) if isinstance(key, int | np.integer) else str(key)
 
 
-@dataclass(frozen=True)
-class ServedModel:
-    """A bundle behind MLflow's model interface."""
-
-    bundle: ModelBundle
-
-    def predict(self, decisions: pd.DataFrame) -> pd.DataFrame:
-        """Score decisions.
-
-        Parameters
-        ----------
-        decisions
-            Shape (n, any), with `action` and the columns that the model was trained on; missing
-            ones count as unknown.
-
-        Returns
-        -------
-        pandas.DataFrame
-            Column p_error, shape (n, 1).
-
-        Raises
-        ------
-        DataError
-            Where actions are missing, or one has no known meaning.
-        """
-        if "action" not in decisions:
-            do = "Provide each decision's action."
-            raise DataError(
-                error_message(
-                    "The decisions", "have the column 'action'", list(decisions.columns), do
-                )
-            )
-        meanings = action_meanings(self.bundle.about.get("actions", {}))
-        words = decisions["action"].astype("str").map(canonical_action)
-        unknown = decisions["action"][~words.isin(list(meanings)).to_numpy(bool)]
-        if len(unknown):
-            must = "be known actions, or mapped under data.actions when the model was trained"
-            got = f"{len(unknown)} others (first: {str(unknown.iloc[0])[:40]!r})"
-            raise DataError(error_message("The actions", must, got, "Map them and train again."))
-        enforced = (words.map(meanings) == "enforce").to_numpy(bool)
-        encoding = self.bundle.detector.encoding
-        decided = typed_columns(decisions, encoding.numeric_kinds, encoding.levels)[0]
-        decided = decided.assign(enforced=enforced)
-        p = self.bundle.probability(self.bundle.detector.features(decided), decided)
-        return pd.DataFrame({"p_error": p}, index=decisions.index)
-
-
-def _load_pyfunc(path: str) -> ServedModel:
-    """Load a bundle; MLflow requires this name."""
-    return ServedModel(load_bundle(Path(path)))
+def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> object:
+    """Serve a version that an earlier errdetect registered under this module's name."""
+    return import_module(SERVING)._load_pyfunc(path, model_config)

@@ -20,7 +20,14 @@ import numpy.typing as npt
 
 from errdetect.errors import ModelError, error_message, escape_hidden
 
-__all__ = ["PARTS_FILE", "BundleFiles", "checked_trees", "checked_weight", "write_parts"]
+__all__ = [
+    "PARTS_FILE",
+    "BundleFiles",
+    "checked_trees",
+    "checked_weight",
+    "folder_digest",
+    "write_parts",
+]
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -63,6 +70,16 @@ def write_parts(folder: Path) -> None:
     }
     text = json.dumps({"format": 1, "parts": parts}, indent=1, sort_keys=True)
     (folder / PARTS_FILE).write_text(text, encoding="utf-8")
+
+
+def folder_digest(folder: Path) -> str:
+    """Return SHA-256 over the names and bytes of a folder's files."""
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(file.relative_to(folder).as_posix().encode() + b"\0")
+        with file.open("rb") as opened:
+            digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()
 
 
 def _digest(content: bytes) -> str:

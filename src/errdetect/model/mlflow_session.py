@@ -17,20 +17,57 @@ from errdetect.data.output_folders import (
     take_turns,
     temporary_name,
 )
-from errdetect.errors import ModelError, error_message, escape_hidden
+from errdetect.errors import ModelError, error_message, escape_hidden, mask_secrets
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-__all__ = ["DATABASE", "RUN_NAME", "open_mlflow", "refuse_damaged"]
+__all__ = [
+    "DATABASE",
+    "KIND",
+    "RUN_NAME",
+    "find_registry",
+    "mlflow_error",
+    "open_mlflow",
+    "open_server",
+    "refuse_damaged",
+]
 
 DATABASE = "mlflow.db"
 RUN_NAME = "train"
+KIND = "errdetect"  # a tag of every run of ours, whatever its name
 #: Seconds to wait for another training that records its model.
 _PATIENCE = 900.0
-_OURS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
+_OURS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+#: Prefixes of settings that a server's address needs: credentials, certificates, patience.
+_SHARED = (
+    "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN",
+    "MLFLOW_TRACKING_INSECURE_TLS", "MLFLOW_TRACKING_SERVER_CERT_PATH",
+    "MLFLOW_TRACKING_CLIENT_CERT_PATH", "MLFLOW_TRACKING_AWS_SIGV4", "MLFLOW_S3_", "MLFLOW_HTTP_",
+)  # fmt: skip
+#: A server that does not answer is told within a minute, not after MLflow's ten.
+_HASTE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
 #: Characters that MLflow's database address gives a meaning of their own.
 _SPECIAL = frozenset("?#%")
+
+
+def find_registry(place: Path) -> Path | None:
+    """Return the registry's folder that a file or folder is in; None outside of any."""
+    found = (folder for folder in place.resolve().parents if (folder / DATABASE).is_file())
+    return next(found, None)
+
+
+def mlflow_error(text: str, code: str) -> Exception:
+    """Return MLflow's own exception: its server answers with the text, and no traceback."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import ErrorCode
+
+    error: Exception = MlflowException(text, error_code=ErrorCode.Value(code))
+    return error
 
 
 @contextmanager
@@ -48,11 +85,50 @@ def refuse_damaged(folder: Path) -> Iterator[None]:
         raise _cannot_be_used(folder, error) from error
 
 
-def _cannot_be_used(folder: Path, error: Exception) -> ModelError:
+def _cannot_be_used(folder: Path | str, error: Exception) -> ModelError:
     lines = str(getattr(error, "orig", None) or error).strip().splitlines() or [""]
-    got = escape_hidden(f"{lines[0][:200] or type(error).__name__}")
+    got = mask_secrets(escape_hidden(f"{lines[0][:200] or type(error).__name__}"))
     do = "Use the registry that `errdetect train` wrote, or restore it from a copy."
+    if isinstance(folder, str):
+        folder, do = mask_secrets(folder), "Check registry.uri, and that its server answers."
     return ModelError(error_message(f"The registry '{folder}'", "be MLflow's", got, do))
+
+
+@contextmanager
+def open_server(uri: str) -> "Iterator[tuple[Any, MlflowClient]]":
+    """Open the registry behind an address, with no setting of anybody else's but credentials.
+
+    Parameters
+    ----------
+    uri
+        A tracking server's, or a database's.
+
+    Yields
+    ------
+    (module, MlflowClient)
+
+    Raises
+    ------
+    ModelError
+        If it cannot be reached or used.
+    """
+    driver = "postgresql+psycopg://"  # the one that errdetect brings
+    uri = uri.replace("postgresql://", driver, 1) if uri.startswith("postgresql://") else uri
+    with ExitStack() as held:
+        held.enter_context(_own_environment(_SHARED))
+        for name, value in _HASTE.items():
+            os.environ.setdefault(name, value)
+
+        import mlflow
+        from mlflow.exceptions import MlflowException
+
+        held.enter_context(_silenced(mlflow))
+        try:
+            mlflow.set_tracking_uri(uri)
+            mlflow.set_registry_uri(uri)
+            yield mlflow, mlflow.tracking.MlflowClient(tracking_uri=uri, registry_uri=uri)
+        except (MlflowException, *DATABASE_ERRORS, OSError, ImportError) as error:
+            raise _cannot_be_used(uri, error) from error
 
 
 @contextmanager
@@ -113,12 +189,13 @@ def _refuse_corrupt(database: Path) -> None:
 
 
 @contextmanager
-def _own_environment() -> Iterator[None]:
+def _own_environment(shared: tuple[str, ...] = ()) -> Iterator[None]:
     """Hide MLflow's settings of others: a scheduler may have a server and an active run of its own.
 
     Its temporary files go where those of a killed process are swept.
     """
     theirs = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("MLFLOW_")}
+    os.environ.update({name: value for name, value in theirs.items() if name.startswith(shared)})
     os.environ.update(_OURS)
     before = tempfile.tempdir
     try:
@@ -179,6 +256,7 @@ def _create_database(folder: Path, mlflow: Any) -> None:
 def _close_dead_runs(client: "MlflowClient") -> None:
     """Close runs left as running: whoever trains holds the registry's lock, so they are dead."""
     experiments = [one.experiment_id for one in client.search_experiments()]
-    query = f"attributes.status = 'RUNNING' and attributes.run_name = '{RUN_NAME}'"
-    for run in client.search_runs(experiments, query) if experiments else []:
-        client.set_terminated(run.info.run_id, "KILLED")
+    for ours in (f"attributes.run_name = '{RUN_NAME}'", f"tags.{KIND} = '{RUN_NAME}'"):
+        query = f"attributes.status = 'RUNNING' and {ours}"
+        for run in client.search_runs(experiments, query) if experiments else []:
+            client.set_terminated(run.info.run_id, "KILLED")

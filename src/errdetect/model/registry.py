@@ -5,11 +5,11 @@ A registry is a folder: MLflow's database (SQLite) and its artifacts. Models are
 """
 
 import glob
-import hashlib
 import json
+import secrets
 import sqlite3
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,9 +19,12 @@ import pandas as pd
 
 from errdetect.data.atomic_writing import csv_text
 from errdetect.data.output_folders import hold_temporary_folder
-from errdetect.errors import ModelError, error_message
-from errdetect.model.bundle import ModelBundle, load_bundle, save_bundle
-from errdetect.model.mlflow_session import RUN_NAME, open_mlflow, refuse_damaged
+from errdetect.errors import ModelError, error_message, mask_secrets
+from errdetect.model.bundle import SERVING, ModelBundle, load_bundle, save_bundle
+from errdetect.model.bundle_files import folder_digest
+from errdetect.model.mlflow_session import KIND, RUN_NAME, open_mlflow, open_server, refuse_damaged
+from errdetect.model.registry_server import download_model, latest_gate, read_versions, relocate
+from errdetect.model.run_contents import RunContents
 from errdetect.version import __version__
 
 if TYPE_CHECKING:
@@ -30,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["CHALLENGER", "CHAMPION", "ChampionChange", "ModelRegistry"]
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-_LOADER = "errdetect.model.bundle"
 _FOLDER = "bundle"
 #: Plain SQL, as importing MLflow takes two seconds, too long to look up a version.
 _VERSIONS = "SELECT version, source FROM model_versions WHERE name = ?"
@@ -79,6 +81,17 @@ class _Catalogue:
     changes: tuple[ChampionChange, ...]
 
 
+def _catalogue(
+    sources: Mapping[str, str], aliases: Mapping[str, str], tags: Mapping[str, str]
+) -> _Catalogue:
+    changes = sorted((key, value) for key, value in tags.items() if key.startswith(_CHANGE))
+    return _Catalogue(
+        {str(version): str(source).rpartition("/")[2] for version, source in sources.items()},
+        {str(alias): str(version) for alias, version in aliases.items()},
+        tuple(ChampionChange(**json.loads(value)) for _, value in changes),
+    )
+
+
 @dataclass(frozen=True)
 class ModelRegistry:
     """The store of a model's versions and training runs.
@@ -89,10 +102,13 @@ class ModelRegistry:
         Holds MLflow's database and artifacts; created at the first record.
     name
         The model's name.
+    uri
+        MLflow's address of a registry elsewhere: a tracking server's, or a database's. None: the folder.
     """
 
     folder: Path
     name: str
+    uri: str | None = None
 
     def record(
         self,
@@ -104,6 +120,7 @@ class ModelRegistry:
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
         tables: Mapping[str, pd.DataFrame],
+        contents: RunContents | None = None,
     ) -> str | None:
         """Log a training run, and register its model if it was accepted.
 
@@ -117,32 +134,43 @@ class ModelRegistry:
             Why an accepted model becomes the champion; None: it waits as challenger.
         params, metrics, tags, tables
             The run's data to log.
+        contents
+            What else the run holds.
 
         Returns
         -------
         str or None
             The model's version; None where it was not accepted.
         """
+        contents = contents or RunContents()
         with (
-            open_mlflow(self.folder) as (mlflow, client),
+            self._open() as (mlflow, client),
             hold_temporary_folder() as temporary,
         ):
-            with mlflow.start_run(experiment_id=self._experiment_id(client), run_name=RUN_NAME):
+            with mlflow.start_run(
+                experiment_id=self._experiment_id(client),
+                run_name=contents.name,
+                tags={KIND: RUN_NAME},
+            ) as run:
                 mlflow.log_params(dict(params))
                 mlflow.log_metrics({k: float(v) for k, v in metrics.items() if v == v})
                 mlflow.set_tags({name: text[:_LONGEST] for name, text in tags.items()})
                 for table, frame in tables.items():
                     mlflow.log_text(csv_text(frame), f"tables/{table}.csv")
+                (temporary / "run").mkdir()
+                contents.log(mlflow, client, run.info.run_id, temporary / "run")
                 if not accept:
                     return None
-                place = Path(temporary) / _FOLDER
+                place = temporary / _FOLDER
                 place.mkdir()
                 save_bundle(bundle, place)
                 info = mlflow.pyfunc.log_model(
                     name="model",
-                    loader_module=_LOADER,
+                    loader_module=SERVING,
                     data_path=str(place),
                     pip_requirements=[f"errdetect=={__version__}"],
+                    model_config={"state": None, "max_age_days": None},
+                    **contents.model_options(mlflow),
                 )
             if not client.search_registered_models(f"name='{self.name}'"):
                 client.create_registered_model(self.name)
@@ -150,6 +178,8 @@ class ModelRegistry:
                 self.name,
                 source=info.model_uri,
                 run_id=info.run_id,
+                model_id=info.model_id,
+                description=contents.description[:_LONGEST] or None,
                 tags={name: text[:_LONGEST] for name, text in tags.items()},
             )
             version = str(made.version)
@@ -172,8 +202,16 @@ class ModelRegistry:
             got = f"{version}; there are {', '.join(sorted(known.models, key=int)) if known else 'none'}"
             do = "Name a version of this registry."
             raise ModelError(error_message("The version", "be registered", got, do))
-        with open_mlflow(self.folder) as (_, client):
+        with self._open() as (_, client):
             return self._crown(client, version, by=by, why=why)
+
+    @contextmanager
+    def _open(self) -> "Iterator[tuple[Any, MlflowClient]]":
+        """Open the registry for changes; on this machine one process at a time."""
+        if self.uri is None:
+            relocate(self.folder)
+        with open_mlflow(self.folder) if self.uri is None else open_server(self.uri) as opened:
+            yield opened
 
     def _crown(self, client: "MlflowClient", version: str, *, by: str, why: str) -> ChampionChange:
         known = self._read()
@@ -182,13 +220,17 @@ class ModelRegistry:
         change = ChampionChange(version, aliases.get(CHAMPION), now, by, why[:_LONGEST])
         client.set_registered_model_tag(
             self.name,
-            f"{_CHANGE}{len(changes) + 1:06}",
+            f"{_CHANGE}{len(changes) + 1:06}{self._mark()}",
             json.dumps(asdict(change), ensure_ascii=False),
         )
         client.set_registered_model_alias(self.name, CHAMPION, version)
         if aliases.get(CHALLENGER) == version:
             client.delete_registered_model_alias(self.name, CHALLENGER)
         return change
+
+    def _mark(self) -> str:
+        """Return what keeps two changes apart that two machines make at once."""
+        return "" if self.uri is None else f"_{secrets.token_hex(4)}"
 
     def history(self) -> tuple[ChampionChange, ...]:
         """Return every change of the champion, the earliest first."""
@@ -224,7 +266,7 @@ class ModelRegistry:
         known = self._read()
         if version is None and known is not None:
             versions = ", ".join(sorted(known.models, key=int))
-            got = f"none of '{self.name}' in '{self.folder}' (registered versions: {versions})"
+            got = f"none of '{self.name}' in '{self.shown}' (registered versions: {versions})"
             do = "Run `errdetect promote` with this config to name one."
             raise ModelError(error_message("The registry", "have a champion", got, do))
         raise ModelError(self._no_model_text(version))
@@ -232,7 +274,7 @@ class ModelRegistry:
     def _no_model_text(self, version: str | None) -> str:
         """Say that there is no model, and why the gate let none in if one was trained."""
         which = "" if version is None else f" of version {version}"
-        got = f"none named '{self.name}'{which} in '{self.folder}'"
+        got = f"none named '{self.name}'{which} in '{self.shown}'"
         answer = "" if version is not None else self.turned_down()
         if not answer:
             do = "Run `errdetect train` with this config first."
@@ -258,6 +300,8 @@ class ModelRegistry:
 
     def _latest_gate(self) -> dict[str, str]:
         """Return the gate's answer and reason of the latest training; empty where there was none."""
+        if self.uri is not None:
+            return dict(latest_gate(self.uri, self.name))
         place, moved = self.folder / "mlflow.db", f"{self.name} in "
         if not place.is_file():
             return {}
@@ -275,6 +319,8 @@ class ModelRegistry:
         ModelError
             Where the model's files are damaged.
         """
+        if self.uri is None:
+            relocate(self.folder)
         known = self._read()
         version = version or (None if known is None else known.aliases.get(CHAMPION))
         if known is None or version is None or version not in known.models:
@@ -283,7 +329,7 @@ class ModelRegistry:
         place = self._bundle_folder(model)
         if place is None:
             must = "hold the files of its models"
-            got = f"no files of version {version} ({model or 'no model'}) below '{self.folder}'"
+            got = f"no files of version {version} ({model or 'no model'}) below '{self.shown}'"
             do = "Copy the whole folder with its artifacts, or train again."
             raise ModelError(error_message("The registry", must, got, do))
         return load_bundle(place), version
@@ -304,7 +350,10 @@ class ModelRegistry:
         return version, self._file_digest(known.models.get(version, ""))
 
     def _read(self) -> _Catalogue | None:
-        """Read versions, aliases and history without MLflow; None where nothing was registered."""
+        """Read versions, aliases and history; None where nothing was registered."""
+        if self.uri is not None:
+            found = read_versions(self.uri, self.name)
+            return None if found is None else _catalogue(*found)
         place = self.folder / "mlflow.db"
         if not place.is_file():
             return None
@@ -316,41 +365,50 @@ class ModelRegistry:
                 tags = database.execute(_TAGS, (self.name, f"{_CHANGE}%")).fetchall()
         if not sources:
             return None
-        return _Catalogue(
-            {str(version): str(source).rpartition("/")[2] for version, source in sources},
-            {str(alias): str(version) for alias, version in aliases},
-            tuple(ChampionChange(**json.loads(value)) for _, value in tags),
-        )
+        return _catalogue(dict(sources), dict(aliases), dict(tags))
 
     def _bundle_folder(self, model: str) -> Path | None:
-        """Find a model's files below the registry's folder, even if it was moved or copied."""
+        """Find a model's files below the registry's folder, even if it was moved or copied.
+
+        Those of a registry elsewhere are fetched once.
+        """
+        if model in ("", ".", ".."):
+            return None
         pattern = f"artifacts/**/{glob.escape(model)}/**/{_FOLDER}"
-        folders = sorted(self.folder.glob(pattern)) if model not in ("", ".", "..") else []
-        return folders[0] if folders else None
+        folders = sorted(self.folder.glob(pattern))
+        if folders or self.uri is None:
+            return folders[0] if folders else None
+        place = self.folder / "fetched" / model
+        if not place.is_dir():
+            with refuse_damaged(self.folder):
+                download_model(self.uri, model, place)
+        return next(iter(sorted(place.rglob(_FOLDER))), None)
 
     def _file_digest(self, model: str) -> str | None:
         """Digest the files of a model."""
         folder = self._bundle_folder(model)
-        if folder is None:
-            return None
-        digest = hashlib.sha256()
-        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-            digest.update(file.relative_to(folder).as_posix().encode() + b"\0")
-            with file.open("rb") as opened:
-                digest.update(hashlib.file_digest(opened, "sha256").digest())
-        return digest.hexdigest()
+        return None if folder is None else folder_digest(folder)
 
     @property
     def tracking_uri(self) -> str:
         """MLflow's address of the registry, for `mlflow ui --backend-store-uri`."""
-        return self._tracking_uri
+        return self.uri or f"sqlite:///{self.folder.resolve() / 'mlflow.db'}"
 
     @property
-    def _tracking_uri(self) -> str:
-        return f"sqlite:///{self.folder.resolve() / 'mlflow.db'}"
+    def shown(self) -> str:
+        """Where the registry is, for messages: without passwords."""
+        return str(self.folder) if self.uri is None else mask_secrets(self.uri)
 
     def _experiment_id(self, client: "MlflowClient") -> str:
-        """Return the experiment with files in this folder; a moved registry starts a new one."""
+        """Return the experiment with files in this folder; a moved registry starts a new one.
+
+        A tracking server keeps files where it was told to.
+        """
+        if self.uri is not None and self.uri.startswith("http"):
+            known = client.get_experiment_by_name(self.name)
+            return str(
+                client.create_experiment(self.name) if known is None else known.experiment_id
+            )
         place = (self.folder.resolve() / "artifacts" / self.name).as_uri()
         found = client.get_experiment_by_name(self.name)
         if found is not None and found.artifact_location != place:

@@ -12,15 +12,14 @@ from errdetect.features.point_in_time_features import PointInTimeFeatures
 from errdetect.model.bundle import ModelBundle
 from errdetect.model.detector import Examples
 from errdetect.model.gate import Champion, GateRules, ModelFacts
-from errdetect.model.registry import ModelRegistry
 from errdetect.snapshot import Snapshot
+from errdetect.workflows.run_description import open_registry
 
 __all__ = [
     "champion_on",
     "champion_to_beat",
     "gate_rules",
     "model_facts",
-    "open_registry",
     "score_examples",
 ]
 
@@ -28,11 +27,6 @@ Floats = npt.NDArray[np.float64]
 
 #: A champion's evaluated model may have learned until this share of its span earlier than the challenger's.
 _NEARLY = 0.05
-
-
-def open_registry(config: Config) -> ModelRegistry:
-    """Return the config's registry."""
-    return ModelRegistry(config.path(config.registry.path), config.registry.name)
 
 
 def gate_rules(config: Config, decisions: int) -> GateRules:

@@ -26,7 +26,6 @@ from errdetect.features.point_in_time_features import PointInTimeFeatures
 from errdetect.labels.intake_account import IntakeRow, excluded_rows
 from errdetect.model.bundle import ModelBundle
 from errdetect.model.ensemble_members import FitOptions
-from errdetect.model.registry import ModelRegistry
 from errdetect.model.training import cross_fit
 from errdetect.reviewers.deviations import Deviations
 from errdetect.schemas import AUDIT, GOLDEN, RE_REVIEW, SCORES
@@ -38,6 +37,7 @@ from errdetect.workflows.reviewer_quality import (
     note_leaning_rates,
     reviewer_deviations,
 )
+from errdetect.workflows.run_description import open_registry
 
 __all__ = [
     "EstimationSample",
@@ -415,7 +415,7 @@ def find_champion(config: Config) -> tuple[ModelBundle, str] | None:
     ModelError
         Where its files are damaged.
     """
-    return ModelRegistry(config.path(config.registry.path), config.registry.name).find()
+    return open_registry(config).find()
 
 
 def champion_probability(

@@ -24,7 +24,6 @@ from errdetect.estimation.method_text import INTERVALS, JUDGING, SUPPRESSED
 from errdetect.estimation.rate_records import SideRecord, record_rates
 from errdetect.findings.conditions import parse_conditions
 from errdetect.snapshot import Snapshot
-from errdetect.workflows.champion import open_registry
 from errdetect.workflows.control_variate import (
     EstimationSample,
     estimation_sample,
@@ -45,7 +44,7 @@ from errdetect.workflows.load_data import LoadedData, Progress, load_snapshot
 from errdetect.workflows.own_inputs import refuse_own_inputs
 from errdetect.workflows.project_ledger import find_project_ledger
 from errdetect.workflows.report_changes import measured_effects
-from errdetect.workflows.run_description import champion_version, describe_run
+from errdetect.workflows.run_description import champion_version, describe_run, open_registry
 
 __all__ = ["EvidenceResult", "Period", "evidence", "parse_period"]
 

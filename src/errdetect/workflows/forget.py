@@ -20,9 +20,9 @@ from errdetect.ledger.forgetting import (
 )
 from errdetect.ledger.ledger import Ledger
 from errdetect.ledger.table_definitions import METADATA
-from errdetect.model.registry import ModelRegistry
 from errdetect.workflows.load_data import Progress
 from errdetect.workflows.project_ledger import find_project_ledger, project_key
+from errdetect.workflows.run_description import open_registry
 
 __all__ = ["ForgetResult", "forget"]
 
@@ -172,9 +172,7 @@ def _remains(config: Config, who: str, *, clean: bool) -> tuple[str, ...]:
             "(PostgreSQL: until its next vacuum)"
         )
     try:
-        champion = ModelRegistry(
-            config.path(config.registry.path), config.registry.name
-        ).champion_version()
+        champion = open_registry(config).champion_version()
     except ModelError:
         champion = None
     if champion is not None:

@@ -58,7 +58,13 @@ class LogState:
     _scan: SchemaScan | None = None
     _slim: FrameStore | None = None
     _place: Path = Path()
+    _saved: KeptLog | None = None
     _name: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    @property
+    def current(self) -> KeptLog | None:
+        """The kept log with what this run added; None where it could not be kept."""
+        return self._saved if self.files else self.kept
 
     def start(self, folder: Path) -> FrameStore:
         """Return where to write the decisions of new files; the other files go there too."""
@@ -94,6 +100,7 @@ class LogState:
         try:
             log = KeptLog(self.folder, (*before, part), rejections, plain)
             write_kept_log(log, self.key, self.folder, self._place)
+            self._saved = log
         except OSError as error:
             self.notes.append(
                 f"the log could not be kept for the next run in {self.folder}: {error.strerror}"

@@ -34,12 +34,16 @@ from errdetect.monitoring.prometheus import prometheus_text
 from errdetect.report.monitor_page import MonitorContent, render_monitor
 from errdetect.schemas import MONITOR, MONITOR_HISTORY
 from errdetect.snapshot import Snapshot
-from errdetect.workflows.champion import open_registry
 from errdetect.workflows.control_variate import latest_scores
 from errdetect.workflows.load_data import Progress, load_snapshot
 from errdetect.workflows.notify import notify
 from errdetect.workflows.own_inputs import refuse_own_inputs
-from errdetect.workflows.run_description import ResultTables, champion_version, describe_run
+from errdetect.workflows.run_description import (
+    ResultTables,
+    champion_version,
+    describe_run,
+    open_registry,
+)
 
 __all__ = ["MonitorResult", "monitor"]
 

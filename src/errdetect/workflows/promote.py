@@ -19,11 +19,10 @@ from errdetect.workflows.champion import (
     champion_on,
     gate_rules,
     model_facts,
-    open_registry,
     score_examples,
 )
 from errdetect.workflows.load_data import Progress, load_snapshot
-from errdetect.workflows.run_description import describe_step
+from errdetect.workflows.run_description import describe_step, open_registry
 from errdetect.workflows.train import label_examples
 
 __all__ = ["PromoteResult", "promote"]
@@ -71,6 +70,7 @@ class PromoteResult:
                 f"  {r['at']}  version {r['version']}, by {r['by']}: {r['why']}" for r in rows
             ]
         lines = _side_by_side(self.comparison, self.version, self.before)
+        lines += _prices(self.models, self.version, self.before) if lines else []
         lines += [_facts_text(version, facts) for version, facts in self.models.items()]
         if self.answer == "refused":
             lines.append(f"Refused: {self.why}. The champion is still {now}.")
@@ -190,7 +190,7 @@ def _compare(
 def _challenger(registry: ModelRegistry, version: str | None, before: str | None) -> str:
     target = version or registry.challenger_version()
     if target is None:
-        got = f"none of '{registry.name}' in '{registry.folder}'"
+        got = f"none of '{registry.name}' in '{registry.shown}'"
         do = "Run `errdetect train` with this config: a model that the gate validates waits as challenger."
         raise ModelError(error_message("The registry", "have a challenger", got, do))
     if target == before:
@@ -230,7 +230,7 @@ def _decided(
     assert made is not None
     name = f"{made:%Y%m%dT%H%M%S}-version-{change.version}-{answer.replace(' ', '-')}.json"
     place = registry.folder / "evidence" / name
-    place.parent.mkdir(exist_ok=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
     models = {v: _facts(registry, v) for v in (change.version, change.before) if v is not None}
     write_json(
         place,
@@ -282,6 +282,18 @@ def _facts_text(version: str, facts: Mapping[str, Any]) -> str:
     cost = "price not measured" if price is None else f"{price:.0f} microseconds a decision"
     until = str(facts.get("decided_to", "unknown"))[:10]
     return f"Version {version}: {facts.get('labels', 0):,} labels until {until}, {cost}."
+
+
+def _prices(
+    models: Mapping[str, Mapping[str, Any]], version: str | None, before: str | None
+) -> list[str]:
+    """Return both versions' prices as a row below their comparison; none where one was not measured."""
+    price, other = (models.get(v or "", {}).get("price_microseconds") for v in (version, before))
+    if price is None or other is None:
+        return []
+    return [
+        f"  {'seconds per million decisions':30} {price:12.1f}  {other:12.1f}  {price - other:+.1f}"
+    ]
 
 
 def _side_by_side(table: pd.DataFrame, version: str | None, before: str | None) -> list[str]:

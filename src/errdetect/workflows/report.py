@@ -29,7 +29,6 @@ from errdetect.labels.review_progress import draw_progress, open_appeals, weekly
 from errdetect.model.bundle import ModelBundle
 from errdetect.model.evaluation import MODEL
 from errdetect.model.policy_correction import PolicyCorrection, fit_policy_correction
-from errdetect.model.registry import ModelRegistry
 from errdetect.queue.review_value import error_kinds, expected_harm
 from errdetect.queue.selection import RANKED, budget_count
 from errdetect.remediation.remediation_plan import direct_remedies
@@ -76,7 +75,7 @@ from errdetect.workflows.reviewer_quality import (
     one_reviewer_sites,
     reviewer_quality,
 )
-from errdetect.workflows.run_description import champion_version, describe_run
+from errdetect.workflows.run_description import champion_version, describe_run, open_registry
 from errdetect.workflows.team_pages import (
     PAGES,
     clause_rulings,
@@ -524,7 +523,7 @@ def report(
     content |= said
     notes = [*loaded.notes, *notes]
     pictures: tuple[Picture, ...] = ()
-    registry = ModelRegistry(config.path(config.registry.path), config.registry.name)
+    registry = open_registry(config)
     try:
         bundle, version = registry.load()
     except ModelError as error:

@@ -9,8 +9,8 @@ import pandas as pd
 
 from errdetect.config import Config
 from errdetect.errors import ModelError
-from errdetect.workflows.champion import open_registry
 from errdetect.workflows.load_data import load_snapshot
+from errdetect.workflows.run_description import open_registry
 
 __all__ = ["RetrainDue", "retrain_due", "run_period"]
 

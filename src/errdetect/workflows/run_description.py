@@ -35,6 +35,7 @@ __all__ = [
     "data_digests",
     "describe_run",
     "describe_step",
+    "open_registry",
     "resolved_config",
     "resolved_path",
     "score_files",
@@ -96,7 +97,7 @@ def describe_run(
     # Scoring reads only some columns of its decisions, which cannot give the input's digest.
     tables = {"decisions": None if "decisions" in run.arguments else decisions, "reviews": reviews}
     policies = config.data_paths(config.data.policies)[0] if config.data.policies else None
-    champion = _open_registry(config).champion_version() if model_version is not None else None
+    champion = open_registry(config).champion_version() if model_version is not None else None
     same = champion is not None and champion[0] == model_version
     return replace(
         run,
@@ -147,7 +148,7 @@ def describe_step(
 def champion_version(config: Config) -> str | None:
     """Return the version of the registered champion; None where there is none that can be read."""
     try:
-        champion = _open_registry(config).champion_version()
+        champion = open_registry(config).champion_version()
     except ModelError:  # a command that needs the model reports this itself
         return None
     return None if champion is None else champion[0]
@@ -291,8 +292,10 @@ def _recorded_arguments(config: Config, arguments: Mapping[str, Any]) -> dict[st
     return found
 
 
-def _open_registry(config: Config) -> ModelRegistry:
-    return ModelRegistry(config.path(config.registry.path), config.registry.name)
+def open_registry(config: Config) -> ModelRegistry:
+    """Return the config's registry."""
+    registry = config.registry
+    return ModelRegistry(config.path(registry.path), registry.name, config.registry_uri())
 
 
 def _latest_moment(decisions: pd.DataFrame | None, reviews: pd.DataFrame | None) -> datetime | None:

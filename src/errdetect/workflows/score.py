@@ -23,7 +23,6 @@ from errdetect.data.sources import find_files
 from errdetect.features.point_in_time_features import PastColumns
 from errdetect.labels.intake_account import Intake
 from errdetect.model.bundle import ModelBundle
-from errdetect.model.registry import ModelRegistry
 from errdetect.schemas import (
     EXPLANATIONS,
     INTAKE,
@@ -41,7 +40,7 @@ from errdetect.workflows.load_data import Progress, check_losses, label_rules, l
 from errdetect.workflows.log_state import open_log_state
 from errdetect.workflows.own_inputs import refuse_own_inputs
 from errdetect.workflows.queueing import record_draw
-from errdetect.workflows.run_description import ResultTables, describe_run
+from errdetect.workflows.run_description import ResultTables, describe_run, open_registry
 from errdetect.workflows.score_batches import (
     ScoredDecisions,
     ScoringSource,
@@ -49,6 +48,7 @@ from errdetect.workflows.score_batches import (
     scoring_threads,
 )
 from errdetect.workflows.score_draw import DrawInputs, RunDraw, write_scores
+from errdetect.workflows.served_state import write_served_state
 from errdetect.workflows.shadow_scores import resolve_version, shadow_scores
 from errdetect.workflows.spark_queue import ScoredOnSpark
 from errdetect.workflows.spark_scoring import (
@@ -169,7 +169,8 @@ def _score_in(
     load_reason_templates(config)
     refuse_own_inputs(config, folder=out, sources=(told["decisions"],))
     progress("loading the champion")
-    bundle, version = ModelRegistry(config.path(config.registry.path), config.registry.name).load()
+    registry = open_registry(config)
+    bundle, version = registry.load()
     also = None if told["also"] is None else resolve_version(config, told["also"])
     if are_empty(find_files(told["decisions"], mapping=config.data.mapping("decisions"))):
         return _score_nothing(config, told, out, version)
@@ -212,7 +213,12 @@ def _score_in(
         shadow = shadow_scores(config, source, snapshot, also, progress)
     extra = {"rejects": scored.rejects, "levels": current.levels, "shadow_scores": shadow}
     files = _write_files(out, origin, drawn.write, queue, intake, extra)
+    served = []
+    digest = registry.digest(version)
+    if isinstance(source, ScoringSource) and digest is not None:
+        served = write_served_state(config, source, current, snapshot, (version, digest))
     notes = [
+        *served,
         *scored.notes,
         *current.notes,
         *source.notes(),

@@ -112,9 +112,14 @@ class ScoringSource:
         self._stores = {name: FrameStore(folder / f"{name}.arrow") for name in self._paths}
         self._log_places: dict[str, set[str]] = {}
         self._state, self._folder = state, folder
+        self.known_until: pd.Timestamp | None = None
         self._log_rows = self._log_frames = self._slim_frames = 0
         if state is not None:
             self._stores["log"] = state.start(folder)
+        # The log's own slim columns are kept here only where `state` keeps none.
+        names = ("decisions",) if state is not None else tuple(self._paths)
+        self._slim = {n: FrameStore(folder / f"slim_{n}.arrow", compress=False) for n in names}
+        self._slim_places = {n: folder / f"slim_{n}.arrow" for n in names}
         self._walked = False
 
     def log(self) -> Iterator[pd.DataFrame]:
@@ -155,9 +160,26 @@ class ScoringSource:
 
     def keep_slim(self, slim: pd.DataFrame) -> None:
         """Keep the slim columns of one frame of `log`; frames come in order."""
-        if self._state is not None and self._slim_frames < self._log_frames:
+        name = "log" if self._slim_frames < self._log_frames else "decisions"
+        if name in self._slim:
+            self._slim[name].write(slim)
+        elif self._state is not None:
             self._state.add(slim)
         self._slim_frames += 1
+
+    def slim_files(self) -> list[tuple[Path, tuple[int, ...]]] | None:
+        """Return the files with the slim columns of `every`, each with its parts' rows.
+
+        None where those of the log could not be kept.
+        """
+        kept = None if self._state is None else self._state.current
+        if self._state is not None and kept is None and self._log_rows:
+            return None
+        found = [] if kept is None else [(kept.folder / p.places[1], p.keys) for p in kept.parts]
+        for name, store in self._slim.items():
+            store.close()
+            found += [(self._slim_places[name], store.sizes)] if len(store) else []
+        return found
 
     def keep(self) -> None:
         """Keep what was read of the log for the next run."""
@@ -263,6 +285,9 @@ class ScoringSource:
     def _note_reviewed(self, frame: pd.DataFrame) -> None:
         rows = self._reviewed.among(frame["decision_id"])
         self._rows.append(frame.loc[rows, ["decision_id", "decided_at", "policy_id", "enforced"]])
+        if len(frame):
+            latest = frame["decided_at"].max()
+            self.known_until = latest if self.known_until is None else max(latest, self.known_until)
 
     def _note(self, frame: pd.DataFrame) -> None:
         self._note_reviewed(frame)
@@ -381,13 +406,17 @@ class BatchScorer:
             As `ScoredDecisions.frame`; how many of them the model was trained on; what the batch
             holds of the model's columns.
         """
+        counts = self.counts()
+        counts.add(full, self.bundle.input_columns, {})
+        learnt = int(self.bundle.in_sample(frame["decision_id"]).sum())
+        return self.answers(frame, full), learnt, counts
+
+    def answers(self, frame: pd.DataFrame, full: pd.DataFrame) -> pd.DataFrame:
+        """Score decisions, as `score` does, without counting what they hold."""
         bundle = self.bundle
         content = bundle.policy_content(frame)
         p = bundle.probability(bundle.detector.features(full, content), frame, self.threads)
-        counts = self.counts()
-        counts.add(full, bundle.input_columns, {})
-        learnt = int(bundle.in_sample(frame["decision_id"]).sum())
-        return self._rows(frame, p, content), learnt, counts
+        return self._rows(frame, p, content)
 
     def _rows(self, frame: pd.DataFrame, p: Floats, content: PolicyContent | None) -> pd.DataFrame:
         label = self.bundle.wrong_labels(frame, p, content)

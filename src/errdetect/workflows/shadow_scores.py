@@ -6,9 +6,9 @@ from errdetect.config import Config
 from errdetect.errors import ModelError, error_message
 from errdetect.model.registry import CHALLENGER
 from errdetect.snapshot import Snapshot
-from errdetect.workflows.champion import open_registry
 from errdetect.workflows.current_levels import follow_levels
 from errdetect.workflows.load_data import Progress, free_threads
+from errdetect.workflows.run_description import open_registry
 from errdetect.workflows.score_batches import ScoringSource
 
 __all__ = ["resolve_version", "shadow_scores"]

@@ -9,9 +9,8 @@ from errdetect.config import Config
 from errdetect.data.provenance import Provenance, digest_value, read_provenance
 from errdetect.errors import DataError, ModelError, error_message
 from errdetect.ledger.ledger import Ledger
-from errdetect.workflows.champion import open_registry
 from errdetect.workflows.project_ledger import find_project_ledger
-from errdetect.workflows.run_description import resolved_config
+from errdetect.workflows.run_description import open_registry, resolved_config
 
 __all__ = ["TraceResult", "TraceStep", "trace"]
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.config import Config
-from errdetect.data.renamed_columns import add_old_measures
+from errdetect.errors import mask_secrets
 from errdetect.explanations.reasons import measure_fact_baselines
 from errdetect.features.feature_matrix import fit_reference_distribution
 from errdetect.features.point_in_time_features import add_point_in_time_features
@@ -33,16 +33,16 @@ from errdetect.model.policy_correction import (
     count_corrected,
     fit_policy_correction,
 )
-from errdetect.model.registry import ModelRegistry
 from errdetect.model.training import TrainedModel, TrainingPlan, train_detector
 from errdetect.model.tuning import Objective, Search
 from errdetect.queue.review_value import expected_harm
 from errdetect.schemas import ERROR, RELABELLED, UNKNOWN, WRONG_LABEL
 from errdetect.snapshot import Snapshot
 from errdetect.stats.log_odds import clipped_logit
-from errdetect.workflows.champion import champion_to_beat, gate_rules, open_registry
+from errdetect.workflows.champion import champion_to_beat, gate_rules
 from errdetect.workflows.load_data import Progress, free_threads, load_snapshot
-from errdetect.workflows.run_description import describe_run
+from errdetect.workflows.run_description import describe_run, open_registry
+from errdetect.workflows.training_run import register_run, state_from_registry
 
 __all__ = [
     "FittedCorrections",
@@ -360,13 +360,13 @@ def train(
         trained.calibrator,
         np.unique(hash_ids(examples.decisions["decision_id"])),
         _training_record(config, examples, trained, evaluation, segments, right_label.notes)
-        | {"provenance": origin.metadata()},
+        | {"provenance": origin.metadata(), "state": state_from_registry(config)},
         right_label.model,
         HeldOutScores.of(trained.held_out.examples.decisions, trained.held_out.p),
     )
     progress("registering the run")
     at_once = config.gate.promote if promote is None else promote
-    version = _register_run(config, bundle, trained, evaluation, segments, promote=at_once)
+    version = register_run(config, bundle, trained, (evaluation, segments), origin, promote=at_once)
     verdict, registry = trained.verdict, open_registry(config)
     champion = registry.champion_version()
     return TrainResult(
@@ -379,49 +379,8 @@ def train(
         segments,
         trained.counts,
         notes,
-        registry.tracking_uri,
+        mask_secrets(registry.tracking_uri),
     )
-
-
-def _register_run(
-    config: Config,
-    bundle: ModelBundle,
-    trained: TrainedModel,
-    evaluation: pd.DataFrame,
-    segments: pd.DataFrame,
-    *,
-    promote: bool,
-) -> str | None:
-    """Record the run, and its model if the gate passes; return the model's version."""
-    registry, seed = open_registry(config), config.train.seed
-    trials = pd.DataFrame(list(trained.tuned.trials))
-    return registry.record(
-        bundle,
-        accept=trained.verdict.answer == "validated",
-        champion=_why_champion(registry, trained.verdict.why, promote=promote),
-        params={
-            **trained.tuned.params,
-            **{f"rounds_{member}": rounds for member, rounds in trained.blend.rounds.items()},
-            "blend": trained.blend.name,
-            "calibration": str(trained.calibrator),
-            "seed": seed,
-        },
-        metrics={**_evaluation_metrics(evaluation), **trained.counts},
-        tags={"gate": trained.verdict.answer, "gate_why": trained.verdict.why},
-        tables={
-            "evaluation": evaluation,
-            "segments": add_old_measures(segments),
-            "trials": trials,
-            "gate": trained.verdict.frame(),
-        },
-    )
-
-
-def _why_champion(registry: ModelRegistry, why: str, *, promote: bool) -> str | None:
-    """Return why a validated model scores at once; None where it waits as challenger."""
-    if registry.champion_version() is None:
-        return f"the first that the gate validated: {why}"
-    return f"promoted at its training: {why}" if promote else None
 
 
 def label_examples(snapshot: Snapshot, only: "pd.Series[str] | None" = None) -> Examples:
@@ -523,11 +482,6 @@ class _LabelledExamples:
             "by then, so the evaluation learns from later reviews of earlier decisions too"
         )
         return examples
-
-
-def _evaluation_metrics(evaluation: pd.DataFrame) -> dict[str, float]:
-    names = evaluation["method"].str.replace(" ", "_") + "." + evaluation["measure"]
-    return dict(zip(names, evaluation["value"].astype(float), strict=True))
 
 
 def _training_record(

@@ -41,7 +41,7 @@ test: lint       ## install, then lint and every test, doctest and notebook
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=300 -p no:cacheprovider notebooks
 
 bench: $(STAMP)  ## every figure of README and docs, peers beside us (hours)
-	$(BIN)/python benchmarks/coverage.py --extra --jobs 2
+	$(BIN)/python benchmarks/interval_coverage.py --extra --jobs 2
 	$(BIN)/python benchmarks/accidents.py --jobs 2
 	$(BIN)/python benchmarks/marketplaces.py --first 900
 	$(BIN)/python benchmarks/detection.py --jobs 2

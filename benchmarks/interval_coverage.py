@@ -1,8 +1,8 @@
 """Do the intervals hold, and how wide are they? Coverage over repeated audits of a known truth.
 
-    python benchmarks/coverage.py --jobs 2             # all cells, 400 audits each (about half an hour)
-    python benchmarks/coverage.py --draws 100 --cells "perfect.*n=1000"
-    python benchmarks/coverage.py --cells "rate=0.05" --jobs 2
+    python benchmarks/interval_coverage.py --jobs 2             # all cells, 400 audits each (about half an hour)
+    python benchmarks/interval_coverage.py --draws 100 --cells "perfect.*n=1000"
+    python benchmarks/interval_coverage.py --cells "rate=0.05" --jobs 2
 
 Writes coverage.csv and coverage.md to benchmarks/results. Each cell draws audits of one population
 of 100,000 decisions. Width is relative to the mean width of a uniform audit's Clopper-Pearson

@@ -114,6 +114,8 @@ COMMANDS = (
         after=(2,),
     ),
     _command("run", f"run {CONFIG} --out {{root}}/results", "results", after=(0, 1)),
+    _command("calibrate", f"calibrate {CONFIG} --policy spam --out {{root}}/session", "session"),
+    _command("evidence", f"evidence {CONFIG} --period 2026 --out {{root}}/evidence", "evidence"),
     _command("validate", f"validate {CONFIG}"),
     _command("trace", f"trace {CONFIG} d910"),
     _command("verify", f"verify {{root}}/estimates --config {CONFIG}"),
@@ -128,8 +130,8 @@ COMMANDS = (
     _command("weekly_retrain.py", f"weekly_retrain.py {CONFIG} --run {{run}}", after=(0, 1)),
     _command("daily_monitor.py", f"daily_monitor.py {CONFIG} {{root}}/monitor --run {{run}}", "monitor"),
 )  # fmt: skip
-#: Left out: demo is simulate, train, score and report; config-schema prints a text; spark_score needs Java.
-LEFT_OUT = ("demo", "config-schema", "spark_score.py")
+#: Left out: demo is simulate, train, score and report; two print a text; spark_score needs Java.
+LEFT_OUT = ("demo", "config-schema", "completion", "spark_score.py")
 PAIRS = (
     ("train", "train"), ("score", "score"), ("score", "ingest"), ("ingest", "ingest"), ("train", "score"),
     ("remediate --apply", "remediate --apply"), ("plan-audit", "plan-audit"), ("report", "report"),

@@ -26,7 +26,7 @@ def faults(repo, monkeypatch):
 def test_kills_leave_the_old_or_the_new(repo, tmp_path):
     """In a process of its own: threads of this one would not survive the forks."""
     only = "^(score|ingest|estimate --dsa|export|plan-audit|forget|remediate --apply)$"
-    words = ["--trials", "12", "--databases", "sqlite", "--only", only, "--seed", "5"]
+    words = ["--trials", "18", "--databases", "sqlite", "--only", only, "--seed", "5"]
     command = [sys.executable, "benchmarks/faults.py", *words, "--out", str(tmp_path / "f.csv")]
     env = os.environ | {"PYTHONPATH": str(repo / "src"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=repo, env=env, capture_output=True, text=True, timeout=600)

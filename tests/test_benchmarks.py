@@ -53,6 +53,7 @@ def test_a_quick_run(repo, folder, tmp_path):
     assert list(table) == about + measures
     found = table.groupby(["set", "reviews"], sort=False)["method"].apply(list).to_dict()
     names = [("made_up", "reviews"), ("made_up", "reviews_partial"), ("simulator_3", "reviews")]
+    names += [(f"simulator_3, {world}", "reviews") for world in ("drift", "crowd", "hard content")]
     assert found == dict.fromkeys(names, CHEAP)
     n, errors = table["test decisions"], table["test errors"]
     for share in (1, 5, 10, 20):
@@ -186,7 +187,16 @@ def test_errdetect_learns_from_true_labels(part, folder):
 
 
 @pytest.mark.parametrize(
-    "name", ["coverage", "effects", "findings", "gate", "held_out", "marketplaces", "review_queue"]
+    "name",
+    [
+        "interval_coverage",
+        "effects",
+        "findings",
+        "gate",
+        "held_out",
+        "marketplaces",
+        "review_queue",
+    ],
 )
 def test_every_benchmark_finds_what_it_measures(repo, monkeypatch, name):
     monkeypatch.syspath_prepend(str(repo))

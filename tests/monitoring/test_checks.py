@@ -436,7 +436,7 @@ def test_more_golden_items_that_are_errors_are_no_other_reviewers():
         return {c.segment: c for c in golden_checks(GoldenAnswers(frame))}["site=elm"]
 
     assert accuracy(right).status == "ok"
-    worse = right & ~(is_late & (np.arange(len(right)) % 7 == 0))
+    worse = right & ~(is_late & (np.arange(len(right)) % 3 == 0))
     assert accuracy(worse).status == "warn"
 
 

@@ -36,7 +36,7 @@ ELEMENTS = frozenset(
         r"\w+",
         "html head meta title link style body script header main nav section h1 h2 h3 h4 p span a "
         "b strong ul ol li dl div dt dd bdi blockquote figure figcaption details summary table "
-        "article noscript caption thead tbody tr th td svg g line circle rect path text",
+        "article noscript caption thead tbody tr th td svg g line circle rect path text button",
     )
 )
 

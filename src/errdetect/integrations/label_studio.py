@@ -108,6 +108,9 @@ def _list_files(folder: Path) -> list[Path]:
 
 
 def _is_table_source(path: Path) -> bool:
+    """Whether a file among exports is a table; a text file there is a note, as in a folder of parts."""
+    if path.suffix.lower() == ".txt":
+        return False
     try:
         return bool(find_files(path))
     except DataError:

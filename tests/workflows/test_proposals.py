@@ -162,7 +162,7 @@ def test_targets_of_policies_markets_and_sites(config, snapshot):
     assert set(frame["policy_id"]) <= set(whole["policy_id"])
     missed = table[(table["status"] == "missed") & (table["measure"] == "error_rate")]
     assert len(made.plan.groupby(["policy_id", "market"], dropna=False)) == len(missed)
-    assert all("errdetect plan-audit CONFIG" in note for note in made.notes)
+    assert all("reviews would likely settle" in note for note in made.notes)
     assert len(made.audits) == 2
 
 

@@ -233,29 +233,6 @@ def test_a_url_is_read_by_spark_itself(spark, market, tmp_path):
 
 
 @needs_spark
-def test_the_registered_model_is_a_function_of_a_query(spark, market, config, trained):
-    import mlflow
-    from pyspark.sql import functions
-
-    assert trained is not None
-    database = config.path(config.registry.path) / "mlflow.db"
-    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
-    mlflow.set_tracking_uri(f"sqlite:///{database}")
-    mlflow.set_registry_uri(f"sqlite:///{database}")
-    try:
-        place = f"models:/{config.registry.name}@champion"
-        predict = mlflow.pyfunc.spark_udf(spark, place, result_type="double", env_manager="local")
-        table = spark.read.parquet(str(market / "decisions.parquet")).limit(50)
-        scored = table.select("decision_id", predict(functions.struct(*table.columns)).alias("p"))
-        found = scored.toPandas().set_index("decision_id")["p"]
-        frame = pd.read_parquet(market / "decisions.parquet").set_index("decision_id", drop=False)
-        own = mlflow.pyfunc.load_model(place).predict(frame.loc[found.index])["p_error"]
-    finally:
-        mlflow.set_tracking_uri(before[0])
-        mlflow.set_registry_uri(before[1])
-    np.testing.assert_allclose(found, own, rtol=1e-12)
-
-
 def test_faults_of_the_files_are_told_before_spark_starts(market, trained, tmp_path, monkeypatch):
     assert trained is not None
     monkeypatch.setattr(spark_scoring, "check_spark", lambda: None)

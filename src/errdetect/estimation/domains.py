@@ -296,7 +296,9 @@ def bin_variance_factors(
     n = len(edges) + 1
     total = np.bincount(group, weight, n)
     mean = np.bincount(group, variance, n) / np.where(total > 0, total, 1)
-    overall = variance.sum() / weight.sum() if len(draw) else np.nan  # without an audit nothing is known
+    overall = (
+        variance.sum() / weight.sum() if len(draw) else np.nan
+    )  # without an audit nothing is known
     mean = np.where(total > 0, mean, overall)
     return np.asarray(mean[np.searchsorted(edges, np.arange(len(bins.logit)), side="right")])
 

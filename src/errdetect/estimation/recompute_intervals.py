@@ -414,7 +414,7 @@ def rate_interval(d: Domain, reviewers: Reviewers | None, *, narrow: bool) -> Fl
     >>> d = Domain(np.zeros(1), np.array([1000.0]), np.array([9.0]), np.zeros(100),
     ...            np.full(100, 10.0), np.repeat([1.0, 0.0], [10, 90]), np.full(100, 90.0))
     >>> rate_interval(d, None, narrow=True).round(3).tolist()
-    [0.1, 0.052, 0.165]
+    [0.1, 0.043, 0.17]
     """
     if narrow and reviewers is not None and not reviewers.false_positive[2] > 0:
         return corrected(rate_interval(d, None, narrow=True), reviewers)

@@ -148,7 +148,7 @@ _REGISTRIES = ("http", "https", "postgresql", "sqlite")
 def _check_folder(value: str) -> str:
     if "://" in value:
         raise ValueError(
-            "must be a folder, got an address: a tracking server or a database goes into registry.uri"
+            "must be a path, got an address: a tracking server or a database goes into registry.uri"
         )
     return _check_path(value)
 

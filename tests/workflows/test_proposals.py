@@ -162,7 +162,9 @@ def test_targets_of_policies_markets_and_sites(config, snapshot):
     assert set(frame["policy_id"]) <= set(whole["policy_id"])
     missed = table[(table["status"] == "missed") & (table["measure"] == "error_rate")]
     assert len(made.plan.groupby(["policy_id", "market"], dropna=False)) == len(missed)
-    assert all("reviews would likely settle" in note for note in made.notes)
+    assert len(made.notes) == 2
+    assert all("The next 500 reviews would likely settle" in note for note in made.notes)
+    assert all("errdetect plan-audit" in note for note in made.notes)
     assert len(made.audits) == 2
 
 

@@ -7,6 +7,7 @@ the same to the row in whatever order, and on however many machines, they are co
 """
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -448,12 +449,14 @@ def _scale_with_floor(want: Floats, count: Ints, total: int, floor: float) -> Fl
 
 
 def _to_units(probability: Floats, count: Ints, total: int, least: float) -> Ints:
-    """Round to whole units whose total is exact, or as close as the smallest group between the ends allows."""
-    units = np.minimum(np.rint(probability * UNIT), UNIT).astype(np.int64)
+    """Round to whole units, none below the floor, whose total is exact, or as close as groups between the ends allow."""
+    lowest = min(math.ceil(least * UNIT), UNIT)
+    units = np.clip(np.rint(probability * UNIT), lowest, UNIT).astype(np.int64)
     excess = int(units @ count) - total * UNIT
-    free = np.flatnonzero((probability > least) & (units < UNIT))
+    free = np.flatnonzero((units > lowest) & (units < UNIT))
     for row in free[np.argsort(-count[free], kind="stable")]:
         step = int(excess / int(count[row]))
+        step = max(min(step, int(units[row]) - lowest), int(units[row]) - UNIT)
         units[row] -= step
         excess -= step * int(count[row])
         if not excess:

@@ -449,7 +449,7 @@ def _scale_with_floor(want: Floats, count: Ints, total: int, floor: float) -> Fl
 
 
 def _to_units(probability: Floats, count: Ints, total: int, least: float) -> Ints:
-    """Round to whole units, none below the floor, whose total is exact, or as close as groups between the ends allow."""
+    """Round to whole units above the floor; the total is exact, or as close as groups between the ends allow."""
     lowest = min(math.ceil(least * UNIT), UNIT)
     units = np.clip(np.rint(probability * UNIT), lowest, UNIT).astype(np.int64)
     excess = int(units @ count) - total * UNIT

@@ -1,9 +1,16 @@
-"""What scoring costs: errdetect, a naive script, and the floor, in one interleaved run.
+"""What scoring costs: errdetect, two scripts of others' parts, and the floor, in one interleaved run.
 
-The floor is the champion's own boosters on a ready matrix, plus one pass of scikit-learn's HashingVectorizer.
+The floor is the champion's own boosters on a ready matrix, plus one pass of scikit-learn's HashingVectorizer. The
+`naive` script is pandas, TF-IDF, LightGBM and SHAP values for all; `by_hand` is the best composition that we
+know: Polars counts earlier decisions, hashed words go through a linear model, and SHAP explains the queue's head only.
+Beyond a million, decisions are copies of the first million under other ids, accounts, times and texts.
+
+With `--whole`: training, `estimate` and `report` of the log and all decisions together, each once.
 
 python benchmarks/speed.py --decisions 100000,1000000
 python benchmarks/speed.py --decisions 20000 --log 20000 --no-text
+python benchmarks/speed.py --decisions 1000000,10000000 --steps errdetect,boosters --times 1
+python benchmarks/speed.py --decisions 1000000 --whole
 """
 
 import argparse
@@ -19,20 +26,31 @@ from pathlib import Path
 import lightgbm as lgb
 import numpy as np
 import pandas as pd
+import polars as pl
+import polars.selectors as cs
+import pyarrow as pa
+import pyarrow.parquet as pq
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
 
 from errdetect.config import load_config
 from errdetect.data.table_reading import read_decisions
 from errdetect.model.registry import ModelRegistry
 
+_BLOCK = 100_000  # texts of a matrix
 _PART = 10_000  # decisions of the ready matrix, predicted again and again
 _WORDS = {"min_df": 2, "ngram_range": (1, 2)}
-STEPS = ("errdetect", "boosters", "hashing", "naive")
+_SIMULATED = 1_000_000  # decisions; more are copies of these
+_HEAD = 2_000  # decisions queued and explained
+STEPS = ("errdetect", "boosters", "hashing", "by_hand", "naive")
+WHOLE = ("train", "estimate", "report")
 
 
 def make_market(folder: Path, log: int, sizes: list[int], text: bool) -> None:
     """A log with reviews, its champion, and the decisions after it."""
-    errdetect("simulate", str(folder), "--decisions", str(log + max(sizes)), "--seed", "1")
+    made = log + min(max(sizes), _SIMULATED)
+    errdetect("simulate", str(folder), "--decisions", str(made), "--seed", "1")
+    shutil.copytree(folder, folder / "whole")
     every = pd.read_parquet(folder / "decisions.parquet").sort_values("decided_at")
     if not text:
         every = every.drop(columns="text")
@@ -44,8 +62,24 @@ def make_market(folder: Path, log: int, sizes: list[int], text: bool) -> None:
         folder / "reviews.parquet"
     )
     for n in sizes:
-        later.iloc[:n].to_parquet(folder / f"batch{n}.parquet")
+        write_batch(later, n, folder / f"batch{n}.parquet")
     errdetect("train", str(folder / "config.yaml"), "--set", "train.trials=0")
+
+
+def write_batch(later: pd.DataFrame, n: int, path: Path) -> None:
+    """Write decisions to score; beyond those simulated, copies that have nothing in common with them."""
+    schema = pa.Table.from_pandas(later.iloc[:1], preserve_index=False).schema
+    apart = later["decided_at"].max() - later["decided_at"].min() + pd.Timedelta(1, "s")
+    with pq.ParquetWriter(path, schema) as writer:
+        for copy in range(-(-n // len(later))):
+            some = later.iloc[: n - copy * len(later)]
+            if copy:
+                some = some.assign(decided_at=some["decided_at"] + copy * apart)
+                for name in ("decision_id", "item_id", "account_id", "text", "image_hash"):
+                    if name in some:
+                        some[name] = some[name] + f" {copy}"
+            table = pa.Table.from_pandas(some, schema=schema, preserve_index=False)
+            writer.write_table(table, row_group_size=200_000)
 
 
 def errdetect(*words: str) -> None:
@@ -61,7 +95,11 @@ def run_step(step: str, folder: Path, n: int) -> None:
         shutil.rmtree(folder / "errdetect.state", ignore_errors=True)
         out = str(folder / "out")
         config = str(folder / "config.yaml")
-        errdetect("score", config, "--decisions", str(batch), "--out", out, "--budget", "2000")
+        errdetect("score", config, "--decisions", str(batch), "--out", out, "--budget", str(_HEAD))
+    elif step in WHOLE:
+        out = [] if step == "train" else ["--out", str(folder / "whole" / step)]
+        extra = ["--set", "train.trials=0"] if step == "train" else []
+        errdetect(step, str(folder / "whole" / "config.yaml"), *out, *extra)
     elif step == "hashing":
         texts = pd.read_parquet(batch, columns=["text"])["text"].fillna("").tolist()
         report(lambda: HashingVectorizer(n_features=2**20).transform(texts))
@@ -75,6 +113,8 @@ def run_step(step: str, folder: Path, n: int) -> None:
                 bundle.detector.raw(X[: min(_PART, n - i)], threads) for i in range(0, n, _PART)
             ]
         )
+    elif step == "by_hand":
+        score_by_hand(folder, batch)
     else:
         score_naively(folder, batch)
 
@@ -107,8 +147,6 @@ def score_naively(folder: Path, batch: Path) -> None:
     y = (known["verdict"] != "upheld").to_numpy(int)
     X, Z = matrix(known), matrix(new)
     if words is not None:
-        from sklearn.linear_model import LogisticRegression
-
         line = LogisticRegression().fit(words.fit_transform(known["text"].fillna("")), y)
         X["text"] = line.decision_function(words.transform(known["text"].fillna("")))
         Z["text"] = line.decision_function(words.transform(new["text"].fillna("")))
@@ -116,6 +154,46 @@ def score_naively(folder: Path, batch: Path) -> None:
     scores = model.predict_proba(Z)[:, 1]
     shap = np.abs(model.booster_.predict(Z, pred_contrib=True)[:, :-1]).argmax(axis=1)
     pd.DataFrame({"p_error": scores, "reason": shap}).to_parquet(folder / "naive.parquet")
+
+
+def score_by_hand(folder: Path, batch: Path) -> None:
+    """Counts of earlier decisions by Polars, hashed words, LightGBM, and SHAP values for the head only."""
+    keys = ("account_id", "policy_id", "moderator", "category")
+    log = pl.read_parquet(folder / "decisions.parquet").with_columns(known=True)
+    new = pl.read_parquet(batch).with_columns(known=False)
+    acted = (pl.col("action") != "allow").cast(pl.Int32)
+    every = (
+        pl.concat([log, new], how="diagonal")
+        .with_row_index("place")
+        .sort("decided_at")
+        .with_columns(
+            *(pl.int_range(pl.len()).over(key).alias(f"n_{key}") for key in keys),
+            *((acted.cum_sum().over(key) - acted).alias(f"acted_{key}") for key in keys),
+            *(pl.col(c).rank("dense").alias(f"code_{c}") for c in (*keys[1:], "market", "action")),
+        )
+        .sort("place")
+    )
+    reviews = pd.read_parquet(folder / "reviews.parquet").drop_duplicates("decision_id")
+    verdicts = pl.from_pandas(reviews[["decision_id", "verdict"]])
+    every = every.join(verdicts, on="decision_id", how="left", maintain_order="left")
+    X = every.select(cs.numeric()).drop("place").to_pandas().astype("float32")
+    known = every["verdict"].is_not_null().to_numpy()
+    y = (every["verdict"].to_numpy()[known] != "upheld").astype(int)
+    if "text" in every.columns:
+        texts = every["text"].fill_null("")
+        words = HashingVectorizer(n_features=2**18, ngram_range=(1, 2))
+        line = LogisticRegression().fit(words.transform(texts.filter(known).to_list()), y)
+        X["text"] = np.concatenate(
+            [line.decision_function(words.transform(texts[i : i + _BLOCK].to_list()))
+             for i in range(0, len(texts), _BLOCK)]
+        )  # fmt: skip
+    model = lgb.LGBMClassifier(n_estimators=300, verbose=-1).fit(X[known], y)
+    Z = X[~every["known"].to_numpy()]
+    scores = model.predict_proba(Z)[:, 1]
+    head = np.argsort(-scores)[:_HEAD]
+    shap = np.abs(model.booster_.predict(Z.iloc[head], pred_contrib=True)[:, :-1]).argmax(axis=1)
+    pd.DataFrame({"p_error": scores}).to_parquet(folder / "by_hand.parquet")
+    pd.DataFrame({"place": head, "reason": shap}).to_parquet(folder / "by_hand_head.parquet")
 
 
 def measure(step: str, folder: Path, n: int) -> dict[str, object]:
@@ -136,7 +214,9 @@ def measure(step: str, folder: Path, n: int) -> dict[str, object]:
         "processor": usage.ru_utime + usage.ru_stime,
     }
     own |= json.loads(printed.splitlines()[-1]) if step in ("boosters", "hashing") else {}
-    return {"decisions": n, "step": step, **own, "peak_gb": usage.ru_maxrss / 1e6}
+    took = {"decisions": n, "step": step, **own, "peak_gb": usage.ru_maxrss / 1e6}
+    print(json.dumps(took), flush=True)
+    return took
 
 
 def main() -> None:
@@ -147,7 +227,8 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=2)
     parser.add_argument("--steps", default=",".join(STEPS))
     parser.add_argument("--market", type=Path, help="keep the market here, and use one made before")
-    parser.add_argument("--step", choices=STEPS)
+    parser.add_argument("--whole", action="store_true")
+    parser.add_argument("--step", choices=(*STEPS, *WHOLE))
     args = parser.parse_args()
     sizes = [int(n) for n in args.decisions.split(",")]
     if args.step:
@@ -157,10 +238,16 @@ def main() -> None:
         folder = args.market or Path(temporary) / "market"
         if not (folder / f"batch{max(sizes)}.parquet").exists():
             make_market(folder, args.log, sizes, not args.no_text)
-        steps = [s for s in args.steps.split(",") if not (args.no_text and s == "hashing")]
+        steps = [] if args.whole else args.steps.split(",")
+        steps = [s for s in steps if not (args.no_text and s == "hashing")]
         runs = [
             measure(step, folder, n) for n in sizes for _ in range(args.times) for step in steps
         ]
+        if args.whole:
+            once = [measure(step, folder, max(sizes)) for step in WHOLE]
+            print(pd.DataFrame(once).round(2).to_string(index=False), flush=True)
+        if not runs:
+            return
     best = pd.DataFrame(runs).groupby(["decisions", "step"], sort=False).min()
     floor = best.xs("boosters", level="step")[["wall", "processor"]]
     ratios = best[["wall", "processor"]].div(floor).add_suffix(" / boosters")

@@ -182,6 +182,18 @@ def test_faults_of_the_caller_are_told(ledger, make_run):
     assert ledger.queued_decisions()["decision_id"].tolist() == ["d1", "d2"]
 
 
+def test_scores_come_in_parts(ledger, make_run):
+    run, queue, scored = make_run(queued=("d1", "d3"), scored=("d1", "d2", "d3"))
+    parts = [scored.iloc[:2], scored.iloc[2:]]
+    with pytest.raises(DataError, match=r"hold scored decisions only, got 1 others, such as 'd3'"):
+        ledger.record_run(run, queue, iter(parts[:1]))
+    assert ledger.runs().empty  # nothing of it stays
+    assert ledger.inclusion_probabilities(["d1"]).isna().all()
+    assert ledger.record_run(run, queue, iter(parts)) == QueueCounts(2, 0)
+    assert ledger.runs()["n_scored"].tolist() == [3]
+    assert ledger.inclusion_probabilities(["d1", "d2", "d3"]).notna().all()
+
+
 def test_an_empty_queue_is_a_run_too(ledger, make_run):
     assert ledger.record_run(*make_run(queued=(), scored=())) == QueueCounts(0, 0)
     assert ledger.runs()["n_scored"].tolist() == [0]

@@ -1,7 +1,7 @@
 """Scoring runs in the ledger: scores, inclusion probabilities and the queue."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -99,7 +99,9 @@ class RunRecords:
 
     engine: Engine
 
-    def record_run(self, run: ScoringRun, queue: pd.DataFrame, scored: pd.DataFrame) -> QueueCounts:
+    def record_run(
+        self, run: ScoringRun, queue: pd.DataFrame, scored: pd.DataFrame | Iterable[pd.DataFrame]
+    ) -> QueueCounts:
         """Record a scoring run and add its queue; a decision is queued once only.
 
         Parameters
@@ -113,7 +115,8 @@ class RunRecords:
             decision_id and inclusion_probability of every decision scored, and, where known,
             p_error, job_id (whose review also covers it) and arm. The latest run (by
             `scored_at`) sets a decision's inclusion probability; where another run queued it, it is
-            1, as its review is then certain.
+            1, as its review is then certain. Also part by part, in bounded memory; parts have no
+            decision in common.
 
         Returns
         -------
@@ -146,23 +149,23 @@ class RunRecords:
         [0.05, nan]
         """
         require_columns(queue, ["decision_id"], "The queue")
-        require_columns(scored, ["decision_id", "inclusion_probability"], "The scores")
         rows = _queue_rows(_add_run_columns(queue, run))
         queued = pd.Series([row["decision_id"] for row in rows], dtype="str")
         _refuse_repeated("The queue", queued)
-        _refuse_repeated("The scores", scored["decision_id"])
-        _refuse_unscored(queued, scored["decision_id"])
+        parts = [scored] if isinstance(scored, pd.DataFrame) else scored
         with write_transaction(self.engine) as connection:
             already = _queued_ids(connection, queued.tolist())
             if _run_exists(connection, run.run_id):
                 _refuse_other_queue(run.run_id, len(rows) - len(already))
                 return QueueCounts(0, len(rows))
             new = [row for row in rows if row["decision_id"] not in already]
-            _insert_run(connection, run, len(scored), len(new))
-            _insert_scores(connection, run, scored)
+            _insert_run(connection, run, 0, len(new))
+            n_scored = _insert_scores(connection, run, parts, queued)
+            own = tables.RUNS.c.run_id == run.run_id
+            connection.execute(update(tables.RUNS).where(own).values(n_scored=n_scored))
             upsert_rows(connection, tables.QUEUED, new)
             _mark_certain_reviews(connection, run.run_id)
-            note = f"{len(scored):,} scored, {len(new):,} queued, {len(already):,} already queued"
+            note = f"{n_scored:,} scored, {len(new):,} queued, {len(already):,} already queued"
             event = {"entity": "run", "id": run.run_id, "what": "recorded", "note": note}
             record_events(connection, tables.EVENTS, [event], run.scored_at)
         return QueueCounts(len(new), len(already))
@@ -337,23 +340,32 @@ def _refuse_other_queue(run_id: str, strange: int) -> None:
         raise DataError(error_message(what, "be the one recorded", got, do))
 
 
-def _refuse_unscored(queued: pd.Series, scored: pd.Series) -> None:
-    strange = queued[~queued.isin(scored[IdSet(queued).among(scored)])]
+def _refuse_unscored(strange: pd.Series) -> None:
     if len(strange):
         got = f"{len(strange):,} others, such as {strange.iloc[0]!r}"
         do = "Give every scored decision with its inclusion probability."
         raise DataError(error_message("The queue", "hold scored decisions only", got, do))
 
 
-def _insert_scores(connection: Connection, run: ScoringRun, scored: pd.DataFrame) -> None:
-    """Record every decision's scores, some at a time; a later run's stay."""
-    names = [name for name in _SCORED.names if name in scored]
-    moment = to_utc(run.scored_at)
-    for start in range(0, len(scored), _CHUNK):
-        part = scored[names].iloc[start : start + _CHUNK]
-        columns = frame_to_columns(part, tables.SCORED)
-        columns |= {"run_id": [run.run_id] * len(part), "scored_at": [moment] * len(part)}
-        upsert_columns(connection, tables.SCORED, columns, later=tables.SCORED.c.scored_at)
+def _insert_scores(
+    connection: Connection, run: ScoringRun, parts: Iterable[pd.DataFrame], queued: pd.Series
+) -> int:
+    """Record every decision's scores, some at a time; a later run's stay. Return their number."""
+    moment, n, unscored = to_utc(run.scored_at), 0, queued
+    for scored in parts:
+        require_columns(scored, ["decision_id", "inclusion_probability"], "The scores")
+        _refuse_repeated("The scores", scored["decision_id"])
+        ids = scored["decision_id"]
+        unscored = unscored[~unscored.isin(ids[IdSet(unscored).among(ids)])]
+        names = [name for name in _SCORED.names if name in scored]
+        for start in range(0, len(scored), _CHUNK):
+            part = scored[names].iloc[start : start + _CHUNK]
+            columns = frame_to_columns(part, tables.SCORED)
+            columns |= {"run_id": [run.run_id] * len(part), "scored_at": [moment] * len(part)}
+            upsert_columns(connection, tables.SCORED, columns, later=tables.SCORED.c.scored_at)
+        n += len(scored)
+    _refuse_unscored(unscored)
+    return n
 
 
 def _insert_run(connection: Connection, run: ScoringRun, n_scored: int, n_queued: int) -> None:

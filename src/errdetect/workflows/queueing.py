@@ -1,6 +1,6 @@
 """From scores to the queue: the value of each review, who can do it, and which are chosen."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -490,12 +490,12 @@ def recorded_draw(config: Config, run: ScoringRun, terms: pd.DataFrame) -> Queue
 
 
 def record_draw(
-    config: Config, run: ScoringRun, queue: pd.DataFrame, scores: pd.DataFrame
+    config: Config, run: ScoringRun, queue: pd.DataFrame, scores: Iterable[pd.DataFrame]
 ) -> pd.DataFrame:
     """Record the run; return the part of its queue that no other run queued in the meantime."""
     told = queue[QUEUE.names].drop(columns=["run_id", "scored_at"])
     with open_project_ledger(config) as ledger:
-        counts = ledger.record_run(run, told, scores[list(_CHANCES)])
+        counts = ledger.record_run(run, told, (part[list(_CHANCES)] for part in scores))
         if not counts.already:
             return queue
         standing = ledger.queued_decisions(queue["decision_id"].tolist())

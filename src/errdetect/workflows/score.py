@@ -188,12 +188,12 @@ def _score_in(
         scored = score_on_spark(source, bundle, snapshot.policies, config, progress)
         progress("weighing reviews")
         with translated_failures():
-            drawn = inputs.draw_on_spark(scored) or inputs.draw(scored.frame())
+            drawn = inputs.draw(scored)
     else:
         scored = score_batches(source, past, bundle, snapshot.policies, config, progress)
         release_memory()
         progress("weighing reviews")
-        drawn = inputs.draw(scored.frame)
+        drawn = inputs.draw(scored.rows)
     run, staff = drawn.run, drawn.staff
     progress(f"explaining the {len(drawn.queue):,} queued decisions")
     explainer = build_explainer(

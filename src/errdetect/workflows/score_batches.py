@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
 
 from errdetect.config import Config
 from errdetect.config_schema import QueueSettings, ScoreSettings
@@ -29,6 +27,7 @@ from errdetect.model.policy_correction import PolicyContent
 from errdetect.queue.review_value import content_digests, error_kinds, harm_terms
 from errdetect.workflows.load_data import Progress, free_threads
 from errdetect.workflows.log_state import LogState
+from errdetect.workflows.scored_files import ScoredFiles, in_threads
 
 __all__ = [
     "BatchScorer",
@@ -53,7 +52,7 @@ class ScoredDecisions:
 
     Parameters
     ----------
-    frame
+    rows
         In the input's order: decision_id, decided_at, enforced, policy_id, those of market,
         language and account_id that there are, content (a digest), p_error, error_kind,
         suggested_policy_id, harm, exposure_weight, expected_harm.
@@ -63,7 +62,7 @@ class ScoredDecisions:
         Notes for the reader.
     """
 
-    frame: pd.DataFrame
+    rows: ScoredFiles
     rejects: pd.DataFrame
     notes: tuple[str, ...]
 
@@ -232,6 +231,12 @@ class ScoringSource:
         self.walk()
         return len(self._stores["decisions"])
 
+    def scored_files(self, threads: int) -> ScoredFiles:
+        """Return files for the decisions to score, none yet."""
+        self.walk()
+        n = sum(self._stores["decisions"].sizes)
+        return ScoredFiles(self._folder / "scored", n, threads)
+
     def part(self, number: int) -> tuple[pd.DataFrame, npt.NDArray[np.int64]]:
         """Return some of the decisions to score, and their positions in all of `log`."""
         store = self._stores["decisions"]
@@ -333,30 +338,24 @@ def score_batches(
     def score_part(number: int) -> tuple[pd.DataFrame, int, ColumnCounts]:
         frame, rows = source.part(number)
         scored, old, held = scorer.score(frame, past.add(frame, rows))
-        return scored.assign(content=_packed_digests(scored["content"])), old, held
+        return scored, old, held
 
-    parts: list[pd.DataFrame] = []
+    rows = source.scored_files(threads)
     done, learnt = 0, 0
     counts = replace(scorer.counts(), unreadable=source.unreadable)
-    with ThreadPoolExecutor(workers) as pool:
-        for scored, old, held in pool.map(score_part, range(source.n_parts)):
-            parts.append(scored)
-            counts.merge(held)
-            learnt += old
-            done += len(scored)
-            progress(f"scored {done:,} decisions")
+    for scored, old, held in in_threads(score_part, range(source.n_parts), workers):
+        rows.add(scored)
+        counts.merge(held)
+        learnt += old
+        done += len(scored)
+        progress(f"scored {done:,} decisions")
+    rows.close()
     notes = scoring_notes(counts, learnt, bundle, config.score)
     return ScoredDecisions(
-        pd.concat(parts, ignore_index=True),
+        rows,
         pd.concat(source.rejects, ignore_index=True),
         (*source.batch_notes, *notes),
     )
-
-
-def _packed_digests(digests: pd.Series) -> pd.Series:
-    """Keep digests as 16 bytes each: as Python's objects they take four times the memory."""
-    kept = pa.array(digests, pa.binary(16), from_pandas=True)
-    return pd.Series(pd.arrays.ArrowExtensionArray(kept), index=digests.index)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""The draw of a scoring run, wherever its scores are: in memory, or on Spark's workers."""
+"""The draw of a scoring run: from totals, or among all decisions in memory where totals are not enough."""
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from errdetect.data.renamed_columns import add_old_columns, schema_with_old_name
 from errdetect.ledger.run_records import ScoringRun
 from errdetect.schemas import SCORES
 from errdetect.snapshot import Snapshot
+from errdetect.workflows.grouped_draw import ScoredRows, draw_grouped
 from errdetect.workflows.queueing import (
     KnownPlaces,
     ReviewerCapacity,
@@ -28,7 +30,6 @@ from errdetect.workflows.queueing import (
     row_sums,
     value_reviews,
 )
-from errdetect.workflows.spark_queue import ScoredOnSpark, SparkDraw, draw_on_spark
 
 __all__ = ["DrawInputs", "FrameDraw", "RunDraw", "write_scores"]
 
@@ -66,8 +67,8 @@ class RunDraw(Protocol):
     def period(self) -> pd.DataFrame:
         """Decisions with the earliest and the latest decided_at of all."""
 
-    def ledger_rows(self) -> pd.DataFrame:
-        """Return what the ledger keeps of each decision."""
+    def ledger_rows(self) -> Iterable[pd.DataFrame]:
+        """Return what the ledger keeps of each decision, part by part."""
 
     def write(self, folder: Path) -> None:
         """Write the scores into a stage."""
@@ -102,9 +103,9 @@ class FrameDraw:
         """All decisions."""
         return self.scores
 
-    def ledger_rows(self) -> pd.DataFrame:
+    def ledger_rows(self) -> Iterable[pd.DataFrame]:
         """Return all decisions."""
-        return self.scores
+        return [self.scores]
 
     def write(self, folder: Path) -> None:
         """Write scores.parquet."""
@@ -158,14 +159,21 @@ class DrawInputs:
         ids = self.snapshot.reviewed_ids
         return ids[:0] if self.config.queue.requeue_reviewed else ids
 
-    def draw(self, scored: pd.DataFrame) -> FrameDraw:
-        """Draw in memory.
+    def draw(self, scored: ScoredRows) -> RunDraw:
+        """Draw.
 
         Parameters
         ----------
         scored
-            As `ScoredDecisions.frame`.
+            All decisions.
         """
+        drawn = draw_grouped(
+            self.config, self.source, scored, self.snapshot, self._run, reviewed=self.reviewed,
+            budget=self.budget, is_recorded=lambda run_id: is_recorded(self.config, run_id),
+        )  # fmt: skip
+        return drawn or self._draw_in_memory(scored.frame())
+
+    def _draw_in_memory(self, scored: pd.DataFrame) -> FrameDraw:
         config = self.config
         staff = reviewer_capacity(config, self.source, scored, self.budget)
         terms, unknown = value_reviews(config, scored, staff, self.snapshot)
@@ -174,19 +182,6 @@ class DrawInputs:
         drawn = drawn or draw_queue(config, run, terms, staff, self.reviewed)
         notes = (*unknown, *drawn.notes)
         return FrameDraw(run, staff, drawn.queue, notes, drawn.recorded, drawn.scores)
-
-    def draw_on_spark(self, scored: ScoredOnSpark) -> SparkDraw | None:
-        """Draw on Spark's workers; None where one machine has to, see `draw_on_spark`.
-
-        Parameters
-        ----------
-        scored
-            All decisions.
-        """
-        return draw_on_spark(
-            self.config, self.source, scored, self.snapshot, self._run, reviewed=self.reviewed,
-            budget=self.budget, is_recorded=lambda run_id: is_recorded(self.config, run_id),
-        )  # fmt: skip
 
     def _run(self, sums: npt.NDArray[np.uint64]) -> ScoringRun:
         """Return the run, whose id comes from all inputs of the queue: scoring the same again is the same run."""

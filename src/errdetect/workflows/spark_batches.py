@@ -12,25 +12,16 @@ import pyarrow as pa
 
 from errdetect.spark.cleaning import KEY, POSITION, CleaningTask
 from errdetect.spark.known_before import KnownBefore, to_frame
+from errdetect.workflows.draw_tasks import FACTS, batch_kinds, scored_batch
 from errdetect.workflows.score_batches import BatchScorer
 
 if TYPE_CHECKING:
     from pyspark import Broadcast
 
-__all__ = ["COUNTS", "KIND", "SCORED", "ScoringTask", "content_columns", "text_keys"]
+__all__ = ["COUNTS", "ScoringTask", "content_columns", "text_keys"]
 
 #: The column with the counts of earlier decisions.
 COUNTS = "_counts"
-#: What tells the kind of a decision, whose reviews have the same duration and pools.
-KIND = ("policy_id", "error_kind", "market", "language")
-#: What workers send of each decision, and `_facts` of what they did.
-SCORED = {
-    POSITION: pa.int64(), "_facts": pa.string(), "decision_id": pa.string(),
-    "decided_at": pa.timestamp("us", "UTC"), "enforced": pa.bool_(), "policy_id": pa.string(),
-    "market": pa.string(), "language": pa.string(), "account_id": pa.string(), "content": pa.binary(),
-    "p_error": pa.float64(), "error_kind": pa.string(), "suggested_policy_id": pa.string(),
-    "harm": pa.float64(), "exposure_weight": pa.float64(), "expected_harm": pa.float64(),
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -64,10 +55,11 @@ class ScoringTask:
             scored, old, held = scorer.score(plain, full.drop(columns=text_keys(full)))
             counts.merge(held)
             learnt += old
-            kinds.update(_kinds(scored))
             moments = scored["decided_at"].dt.as_unit("us").astype("int64")
             times = [min([*times, int(moments.min())]), max([*times, int(moments.max())])]
-            yield _to_batch(scored.assign(**{POSITION: table[POSITION].to_numpy()}))
+            sent = scored_batch(scored.assign(**{POSITION: table[POSITION].to_numpy()}))
+            kinds.update(batch_kinds(sent))
+            yield sent
         account = {
             "rows": counts.rows,
             "unseen": dict(counts.unseen),
@@ -76,23 +68,7 @@ class ScoringTask:
             "kinds": [[*kind, n] for kind, n in kinds.items()],
             "times": times,
         }
-        yield _to_batch(pd.DataFrame({POSITION: [-1], "_facts": [json.dumps(account)]}))
-
-
-def _kinds(scored: pd.DataFrame) -> Counter[tuple[str | None, ...]]:
-    """Count the decisions by `KIND`."""
-    columns = [scored[n].tolist() if n in scored else [None] * len(scored) for n in KIND]
-    plain = ([None if pd.isna(value) else str(value) for value in column] for column in columns)
-    return Counter(zip(*plain, strict=True))
-
-
-def _to_batch(frame: pd.DataFrame) -> pa.RecordBatch:
-    n = len(frame)
-    arrays = [
-        pa.array(frame[name], kind, from_pandas=True) if name in frame else pa.nulls(n, kind)
-        for name, kind in SCORED.items()
-    ]
-    return pa.record_batch(arrays, schema=pa.schema(SCORED.items()))
+        yield scored_batch(pd.DataFrame({POSITION: [-1], FACTS: [json.dumps(account)]}))
 
 
 def text_keys(frame: pd.DataFrame) -> list[str]:

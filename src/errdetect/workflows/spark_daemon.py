@@ -4,7 +4,7 @@ import lightgbm  # noqa: F401
 from pyspark import worker  # noqa: F401
 from pyspark.daemon import manager
 
-from errdetect.workflows import spark_batches, spark_queue_tasks  # noqa: F401
+from errdetect.workflows import draw_tasks, spark_batches  # noqa: F401
 
 __all__: list[str] = []
 

@@ -37,12 +37,11 @@ from errdetect.spark.known_before import KnownBefore, first_versions, to_frame
 from errdetect.spark.session import check_spark, open_session, size_shuffles
 from errdetect.workflows.current_levels import recent_ids
 from errdetect.workflows.decision_explainer import contrast_candidates
+from errdetect.workflows.draw_tasks import SCORED, kinds_table
 from errdetect.workflows.load_data import Progress
 from errdetect.workflows.score_batches import BatchScorer, scoring_notes
 from errdetect.workflows.spark_batches import (
     COUNTS,
-    KIND,
-    SCORED,
     ScoringTask,
     content_columns,
     text_keys,
@@ -373,17 +372,13 @@ def score_on_spark(
         kinds.update({tuple(kind): n for *kind, n in account["kinds"]})
         times += account["times"]
     gone = {"market", "language", "account_id"} - set(source.batch.task.columns)
-    table = (
-        pd.DataFrame(list(kinds), columns=list(KIND))
-        .astype("str")
-        .assign(count=list(kinds.values()))
-    )
+    table = kinds_table(kinds, gone)
     progress(f"scored {kinds.total():,} decisions")
     notes = scoring_notes(counts, sum(a["learnt"] for a in accounts), bundle, config.score)
     return ScoredOnSpark(
         rows,
         tuple(name for name in SCORED if name not in {POSITION, "_facts", *gone}),
-        table.drop(columns=[name for name in gone if name in table]),
+        table,
         (
             pd.Timestamp(min(times), unit="us", tz="UTC"),
             pd.Timestamp(max(times), unit="us", tz="UTC"),

@@ -1,10 +1,11 @@
-"""What Spark's workers do for the queue; kept apart, as every worker has to import it."""
+"""What workers do for the queue, each with a part of the batch: threads of one machine, or Spark's processes."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,13 +25,13 @@ from errdetect.spark.cleaning import POSITION
 from errdetect.spark.known_before import to_frame
 from errdetect.workflows.queueing import exclusion_reasons, row_sums
 
-if TYPE_CHECKING:
-    from pyspark import Broadcast
-
 __all__ = [
     "FACTS",
     "IN_LINE",
+    "KIND",
+    "LEDGER",
     "OUTPUT",
+    "SCORED",
     "VALUED",
     "DrawnReviews",
     "GroupIndex",
@@ -38,8 +39,12 @@ __all__ = [
     "OutputTask",
     "PartWriter",
     "ReviewTerms",
+    "Shared",
     "ValueTask",
+    "batch_kinds",
     "finish_rows",
+    "kinds_table",
+    "scored_batch",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -47,6 +52,18 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 FACTS = "_facts"
+#: What tells the kind of a decision, whose reviews have the same duration and pools.
+KIND = ("policy_id", "error_kind", "market", "language")
+#: What is known of each scored decision; a row without a position holds the account of a part in `_facts`.
+SCORED = {
+    POSITION: pa.int64(), FACTS: pa.string(), "decision_id": pa.string(),
+    "decided_at": pa.timestamp("us", "UTC"), "enforced": pa.bool_(), "policy_id": pa.string(),
+    "market": pa.string(), "language": pa.string(), "account_id": pa.string(), "content": pa.binary(),
+    "p_error": pa.float64(), "error_kind": pa.string(), "suggested_policy_id": pa.string(),
+    "harm": pa.float64(), "exposure_weight": pa.float64(), "expected_harm": pa.float64(),
+}  # fmt: skip
+#: What the ledger keeps of each decision.
+LEDGER = ("decision_id", "inclusion_probability", "p_error", "job_id", "arm")
 _ANY_POOL = "any"
 _BLOCK = 16  # bits of a position within a block of rows that go to the same file
 _SENT_ROWS = 50_000
@@ -72,6 +89,51 @@ IN_LINE = {
     "identity": pa.int64(), "group": pa.int64(),
 }  # fmt: skip
 OUTPUT = pa.schema([(POSITION, pa.int64()), ("_part", pa.int64()), *SCORES])
+
+
+_T_co = TypeVar("_T_co", covariant=True)
+
+
+class Shared(Protocol[_T_co]):
+    """What all workers are given once, such as Spark's broadcast."""
+
+    @property
+    def value(self) -> _T_co:
+        """What it is."""
+
+
+def scored_batch(frame: pd.DataFrame) -> pa.RecordBatch:
+    """Return rows with the columns of `SCORED`; what is absent is missing."""
+    n = len(frame)
+    arrays = [
+        pa.array(frame[name], kind, from_pandas=True) if name in frame else pa.nulls(n, kind)
+        for name, kind in SCORED.items()
+    ]
+    return pa.record_batch(arrays, schema=pa.schema(SCORED.items()))
+
+
+def batch_kinds(batch: pa.RecordBatch) -> Counter[tuple[str | None, ...]]:
+    """Count the decisions of a scored batch by `KIND`."""
+    table = pa.Table.from_batches([batch]).select(list(KIND))
+    found = table.group_by(list(KIND)).aggregate([([], "count_all")])
+    kinds = zip(*(found[name].to_pylist() for name in KIND), strict=True)
+    return Counter(dict(zip(kinds, found["count_all"].to_pylist(), strict=True)))
+
+
+def kinds_table(kinds: Counter[tuple[str | None, ...]], absent: Collection[str]) -> pd.DataFrame:
+    """Return the number of decisions of each kind, in order.
+
+    Parameters
+    ----------
+    kinds
+        From `batch_kinds`.
+    absent
+        Columns that the decisions lack.
+    """
+    rows = sorted(kinds, key=lambda kind: [(value is None, value or "") for value in kind])
+    table = pd.DataFrame(rows, columns=list(KIND)).astype("str")
+    table = table.assign(count=[kinds[kind] for kind in rows])
+    return table.drop(columns=[name for name in absent if name in table])
 
 
 @dataclass(frozen=True)
@@ -113,7 +175,7 @@ class ValueTask:
         Held once by each worker.
     """
 
-    terms: "Broadcast[ReviewTerms]"
+    terms: "Shared[ReviewTerms]"
 
     def run(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Value them in the input's order, and account for them."""
@@ -358,7 +420,7 @@ class OutputTask:
         Held once by each worker.
     """
 
-    plan: "Broadcast[DrawnReviews]"
+    plan: "Shared[DrawnReviews]"
 
     def run(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Return rows with the columns of `OUTPUT`."""

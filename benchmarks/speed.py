@@ -249,9 +249,13 @@ def main() -> None:
         if not runs:
             return
     best = pd.DataFrame(runs).groupby(["decisions", "step"], sort=False).min()
-    floor = best.xs("boosters", level="step")[["wall", "processor"]]
-    ratios = best[["wall", "processor"]].div(floor).add_suffix(" / boosters")
-    print(best.join(ratios).round(2).to_string())
+    costs = best[["wall", "processor"]]
+    bars = {"boosters": costs.xs("boosters", level="step")} if "boosters" in steps else {}
+    if {"boosters", "hashing"} <= set(steps):
+        bars["floor"] = bars["boosters"] + costs.xs("hashing", level="step")
+    for name, bar in bars.items():
+        best = best.join(costs.div(bar).add_suffix(f" / {name}"))
+    print(best.round(2).to_string())
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ counted in one sorted pass over a part of the keys at a time; the counts stay in
 the reviewed decisions are indexed in memory. The columns equal those of `PointInTimeFeatures`.
 """
 
+import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ Codes = npt.NDArray[np.int32]
 #: The key that all decisions share.
 OVERALL = "overall"
 _VERSIONS = ("policy_id", "moderator", "moderator_version")
-_PART_ROWS = 1_000_000  # counted together, unless one key has more
+_PART_ROWS = 500_000  # counted together, unless one key has more
 _READ_ROWS = 500_000
 _THREADS = 2
 _ODD = np.uint64(0x9E3779B97F4A7C15)
@@ -263,10 +264,15 @@ class CountedLog:
         """Return which rows are the first of their id, shape (n,)."""
         n = len(self._ids)
         first = np.zeros(n, np.bool_)
-        parts = max(1, -(-n // _PART_ROWS))
+        parts = -(-n // _PART_ROWS)
         for part in range(parts):
-            rows, ids = _rows_of_part([self._ids], part, parts)
-            first[rows[np.unique(ids, return_index=True)[1]]] = True
+            found = [
+                (start + np.flatnonzero(own), ids[own])
+                for start, ids in self._ids.parts()
+                for own in [(ids != 0) & (ids % np.uint64(parts) == part)]
+            ]
+            rows, some = (np.concatenate(one) for one in zip(*found, strict=True))
+            first[rows[np.unique(some, return_index=True)[1]]] = True
         return first
 
     def _count_keys(self, log: "_Log") -> dict[str, tuple[int, bool]]:
@@ -363,7 +369,8 @@ class _NumberFile:
     """One number or a few of each row, in a file: read by rows, so that it need not fit into memory."""
 
     def __init__(self, path: Path, kind: type, width: int) -> None:
-        self._path, self._kind, self._width, self._n = path, np.dtype(kind), width, 0
+        self.path, self.width = path, width
+        self._kind, self._n = np.dtype(kind), 0
         self._opened = path.open("wb")
 
     def __len__(self) -> int:
@@ -376,7 +383,7 @@ class _NumberFile:
 
     def fill(self, n: int) -> None:
         """Add rows of zeros up to n rows."""
-        self.write(np.zeros((n - self._n, self._width), self._kind))
+        self.write(np.zeros((n - self._n, self.width), self._kind))
 
     def close(self) -> None:
         """Finish writing."""
@@ -384,10 +391,10 @@ class _NumberFile:
 
     def part(self, start: int, stop: int) -> npt.NDArray[Any]:
         """Read neighbouring rows, shape (n,) or (n, width)."""
-        row = self._kind.itemsize * self._width
-        count = (stop - start) * self._width
-        values = np.fromfile(self._path, self._kind, count, offset=start * row)
-        return values if self._width == 1 else values.reshape(-1, self._width)
+        row = self._kind.itemsize * self.width
+        count = (stop - start) * self.width
+        values = np.fromfile(self.path, self._kind, count, offset=start * row)
+        return values if self.width == 1 else values.reshape(-1, self.width)
 
     def parts(self) -> Iterable[tuple[int, npt.NDArray[Any]]]:
         """Read all rows, with the first row's number of each part."""
@@ -400,8 +407,8 @@ class _NumberFile:
             return self.part(0, 0)
         if len(rows) == rows[-1] - rows[0] + 1 and (np.diff(rows) == 1).all():
             return self.part(int(rows[0]), int(rows[-1]) + 1)
-        shape = (self._n,) if self._width == 1 else (self._n, self._width)
-        return np.array(np.memmap(self._path, self._kind, "r", shape=shape)[rows])
+        shape = (self._n,) if self.width == 1 else (self._n, self.width)
+        return np.array(np.memmap(self.path, self._kind, "r", shape=shape)[rows])
 
 
 class _FirstSeen:
@@ -438,58 +445,144 @@ class _FirstSeen:
 
 @dataclass(frozen=True)
 class _Log:
-    """The times of a log's decisions, and which of them count."""
+    """The times of a log's decisions, in files, and which of them count."""
 
     clock: EventClock
-    tick: Codes
-    since: Mapping[int, Codes]
+    tick: "_NumberFile"
+    since: Mapping[int, "_NumberFile"]
     enforced: Bools
     event: Bools
 
     @classmethod
     def of(
-        cls, at: _NumberFile, enforced: _NumberFile, event: Bools, windows: Sequence[int]
+        cls, at: "_NumberFile", enforced: "_NumberFile", event: Bools, windows: Sequence[int]
     ) -> "_Log":
         n = len(at)
         clock = EventClock(at.part(0, n)[event])
-        tick = np.empty(n, np.int32)
-        since = {days: np.empty(n, np.int32) for days in windows}
-        for start, times in at.parts():
-            part = slice(start, start + len(times))
-            tick[part] = clock.ticks(times)
+        tick, *others = (
+            _NumberFile(at.path.with_name(f"{name}.bin"), np.int32, 1)
+            for name in ("tick", *(f"since{days}" for days in windows))
+        )
+        since = dict(zip(windows, others, strict=True))
+        for _, times in at.parts():
+            tick.write(clock.ticks(times))
             for days, ticks in since.items():
-                ticks[part] = clock.ticks(times - days * DAY)
+                ticks.write(clock.ticks(times - days * DAY))
+        for file in (tick, *others):
+            file.close()
         return cls(clock, tick, since, enforced.part(0, n) & event, event)
 
-    def totals(self) -> Ints:
+    def totals(self) -> Codes:
         """Return decisions and enforced ones before each tick, shape (ticks + 1, 2)."""
         size = len(self.clock) + 1
-        out = np.zeros((size + 1, 2), np.int64)
-        for i, some in enumerate((self.event, self.enforced)):
-            out[1:, i] = np.cumsum(np.bincount(self.tick[some], minlength=size))
+        out = np.zeros((size + 1, 2), np.int32)
+        for start, ticks in self.tick.parts():
+            part = slice(start, start + len(ticks))
+            for i, some in enumerate((self.event[part], self.enforced[part])):
+                np.add.at(out[1:, i], ticks[some], 1)
+        np.cumsum(out, axis=0, out=out)
         return out[:-1]
 
     def count(
-        self, keys: Sequence[_NumberFile], windows: Sequence[int], out: _NumberFile
+        self, keys: Sequence["_NumberFile"], windows: Sequence[int], out: "_NumberFile"
     ) -> tuple[int, bool]:
         """Count the earlier decisions of one key into a file; return groups and whether any is shared."""
-        n = len(self.tick)
-        counts = np.zeros((n, 2 * max(1, len(windows))), np.int32)
+        n, width = len(self.event), 2 * max(1, len(windows))
         groups, shared = 0, False
-        parts = max(1, -(-n // _PART_ROWS))
-        for part in range(parts if keys else 0):
-            rows, key = _rows_of_part(keys, part, parts)
-            since = [self.since[days][rows] for days in windows]
-            event = self.event[rows]
-            counts[rows] = counts_before_each(
-                key, self.tick[rows], event, self.enforced[rows], since
-            )
-            held = len(np.unique(key[event]))
-            groups += held
-            shared |= held < int(event.sum())
-        out.write(counts)
-        out.close()
+        counted = []
+        with tempfile.TemporaryDirectory(dir=out.path.parent) as folder:
+            parts = self._split(keys, windows, Path(folder)) if keys else []
+            for i, part in enumerate(parts):
+                key, event = part.column("key"), part.column("event").astype(bool)
+                counts = counts_before_each(
+                    key, part.column("tick"), event, part.column("enforced").astype(bool),
+                    [part.column(f"since{days}") for days in windows],
+                )  # fmt: skip
+                held = len(np.unique(key[event]))
+                groups += held
+                shared |= held < int(event.sum())
+                counted.append(_NumberFile(Path(folder) / f"counts{i}", np.int32, width))
+                counted[-1].write(counts)
+                counted[-1].close()
+            _write_in_order([part.files["row"] for part in parts], counted, n, out)
         return groups, shared
+
+    def _split(
+        self, keys: Sequence["_NumberFile"], windows: Sequence[int], folder: Path
+    ) -> "list[_KeyPart]":
+        """Write what has a key to files by parts of the keys, each in the log's order."""
+        files = {"tick": self.tick} | {f"since{days}": self.since[days] for days in windows}
+        n = max(1, -(-len(self.event) // _PART_ROWS))
+        parts = [_KeyPart.of(folder, i, list(files)) for i in range(n)]
+        for start, key in _key_parts(keys):
+            stop = start + len(key)
+            rows = np.flatnonzero(key)
+            number = (key[rows] % np.uint64(n)).astype(np.int64)
+            order = np.argsort(number, kind="stable")
+            ends = np.cumsum(np.bincount(number, minlength=n))
+            rows = rows[order]
+            columns = {
+                "row": start + rows, "key": key[rows],
+                "event": self.event[start:stop][rows], "enforced": self.enforced[start:stop][rows],
+                **{name: file.part(start, stop)[rows] for name, file in files.items()},
+            }  # fmt: skip
+            for part, first, last in zip(parts, np.r_[0, ends[:-1]], ends, strict=True):
+                for name, values in columns.items():
+                    part.files[name].write(values[first:last])
+        for part in parts:
+            for file in part.files.values():
+                file.close()
+        return parts
+
+
+@dataclass(frozen=True)
+class _KeyPart:
+    """The decisions whose keys are in one part, in files, in the log's order."""
+
+    files: Mapping[str, "_NumberFile"]
+
+    @classmethod
+    def of(cls, folder: Path, number: int, ticks: Sequence[str]) -> "_KeyPart":
+        kinds: dict[str, type] = {"row": np.int64, "key": np.uint64}
+        kinds |= {"event": np.bool_, "enforced": np.bool_} | dict.fromkeys(ticks, np.int32)
+        return cls({
+            name: _NumberFile(folder / f"{name}{number}", kind, 1) for name, kind in kinds.items()
+        })  # fmt: skip
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """Read a column."""
+        file = self.files[name]
+        return file.part(0, len(file))
+
+
+def _key_parts(files: Sequence["_NumberFile"]) -> Iterable[tuple[int, Hashes]]:
+    """Read a key's values, 0 where missing, with the first row's number of each part."""
+    for start, values in files[0].parts():
+        if len(files) == 1:
+            yield start, values
+            continue
+        every = [values, *(file.part(start, start + len(values)) for file in files[1:])]
+        key, missing = np.zeros(len(values), np.uint64), np.zeros(len(values), np.bool_)
+        for one in every:
+            key, missing = key * _ODD + one, missing | (one == 0)
+        yield start, np.where(missing, np.uint64(0), np.maximum(mix_bits(key), np.uint64(1)))
+
+
+def _write_in_order(
+    rows: Sequence["_NumberFile"], counts: Sequence["_NumberFile"], n: int, out: "_NumberFile"
+) -> None:
+    """Write the counts of all rows, in order; those without any are 0."""
+    done = [0] * len(rows)
+    for start in range(0, n, _READ_ROWS):
+        stop = min(start + _READ_ROWS, n)
+        block = np.zeros((stop - start, out.width), np.int32)
+        for i, file in enumerate(rows):
+            own = file.part(done[i], min(done[i] + stop - start, len(file)))
+            own = own[: np.searchsorted(own, stop)]
+            block[own - start] = counts[i].part(done[i], done[i] + len(own))
+            done[i] += len(own)
+        out.write(block)
+    out.close()
 
 
 def counts_before_each(
@@ -541,23 +634,6 @@ def counts_before_each(
         first = np.searchsorted(moments, group + then[order])
         out[order, 2 * i : 2 * i + 2] = now - sums[first]
     return out
-
-
-def _rows_of_part(files: Sequence[_NumberFile], part: int, parts: int) -> tuple[Ints, Hashes]:
-    """Return the rows of one part of a key's values, and the values; rows without one are left out."""
-    rows, keys = [np.empty(0, np.int64)], [np.empty(0, np.uint64)]
-    for start, values in files[0].parts():
-        key = values
-        if len(files) > 1:
-            every = [values, *(file.part(start, start + len(values)) for file in files[1:])]
-            key, missing = np.zeros(len(values), np.uint64), np.zeros(len(values), np.bool_)
-            for one in every:
-                key, missing = key * _ODD + one, missing | (one == 0)
-            key = np.where(missing, np.uint64(0), np.maximum(mix_bits(key), np.uint64(1)))
-        own = np.flatnonzero((key != 0) & (key % np.uint64(parts) == part))
-        rows.append(start + own)
-        keys.append(key[own])
-    return np.concatenate(rows), np.concatenate(keys)
 
 
 def _hash_column(column: pd.Series) -> Hashes:

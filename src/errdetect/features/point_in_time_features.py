@@ -667,7 +667,7 @@ def slim_frames(
         waiting = deque[Future[pd.DataFrame]]()
         for frame in frames:
             waiting.append(pool.submit(_needed_columns, frame, similar))
-            if len(waiting) > _THREADS:
+            if len(waiting) >= _THREADS:
                 yield handed(waiting.popleft().result())
         while waiting:
             yield handed(waiting.popleft().result())

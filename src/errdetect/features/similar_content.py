@@ -93,7 +93,7 @@ def content_keys(texts: pd.Series) -> Ints:
     >>> bool((keys[0] == keys[1]).all()), keys[2:].any()
     (True, np.False_)
     """
-    return _minhash_texts(texts)[0]
+    return _minhash_texts(texts, keep=False)[0]
 
 
 def near_duplicate_groups(texts: pd.Series) -> Ints:
@@ -117,7 +117,7 @@ def near_duplicate_groups(texts: pd.Series) -> Ints:
     >>> near_duplicate_groups(pd.Series(["One gold ring, as new", "other", "one gold ring as new!", None])).tolist()
     [0, 1, 0, 2]
     """
-    keys, minima = _minhash_texts(texts)
+    keys, minima = _minhash_texts(texts, keep=True)
     n = len(keys)
     present = np.flatnonzero(keys[:, 0])
     by_content = present[np.argsort(keys[present, 0], kind="stable")]
@@ -137,23 +137,24 @@ def near_duplicate_groups(texts: pd.Series) -> Ints:
     return numbered
 
 
-def _minhash_texts(texts: pd.Series) -> tuple[Ints, Hashes]:
-    """Return `content_keys` and the MinHash values behind them, shape (n, BANDS * _ROWS)."""
-    clean = texts.astype("str").fillna("").str.slice(0, _MAX_CHARS).to_numpy(object)
+def _minhash_texts(texts: pd.Series, *, keep: bool) -> tuple[Ints, Hashes]:
+    """Return `content_keys` and the MinHash values behind them, shape (n, BANDS * _ROWS) or none."""
+    clean = texts.astype("str").fillna("").str.slice(0, _MAX_CHARS)
     keys = np.zeros((len(clean), 1 + BANDS), np.int64)
-    minima = np.zeros((len(clean), BANDS * _ROWS), np.uint64)
-    sizes = np.fromiter(map(len, clean), np.int64, len(clean)) + 1
+    minima = np.zeros((len(clean) if keep else 0, BANDS * _ROWS), np.uint64)
+    sizes = clean.str.len().to_numpy(np.int64) + 1
     block = np.cumsum(sizes) // _BLOCK_CHARS
     edges = np.append(np.flatnonzero(np.diff(block, prepend=-1)), len(clean))
     for start, stop in pairwise(edges):
         part = slice(start, stop)
-        whole, low = _minhash_block(_normalise_texts(list(clean[part])))
+        whole, low = _minhash_block(_normalise_texts(clean.iloc[part].tolist()))
         bands = _mixed_columns(low.reshape(len(low), BANDS, _ROWS))
         bands = mix_bits(bands ^ np.arange(1, BANDS + 1, dtype=np.uint64))
         some = whole != 0
         keys[part, 0] = whole.view(np.int64)
         keys[part, 1:] = np.where(some[:, None], bands.view(np.int64), 0)
-        minima[part] = low
+        if keep:
+            minima[part] = low
     return keys, minima
 
 

@@ -225,7 +225,8 @@ def draw_grouped(
     limited = config.queue.account_cap is not None
     if limited or (can.sum(axis=1) > 1).any() or len(inputs.floors) > _MOST_FLOORS:
         return None
-    before = latest_scores(config, arms=WAITING)
+    # No run has this id; where nothing was scored before, nothing waits.
+    before = latest_scores(config, leave_out="", arms=WAITING)
     valued, account = _value(inputs, reviewed, waiting_reviews(before))
     run = make_run(account.sums)
     if is_recorded(run.run_id):

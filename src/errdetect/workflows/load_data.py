@@ -1,9 +1,11 @@
 """Read the tables that a config names, once per workflow, with counts of what was left out."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +48,7 @@ Progress = Callable[[str], None]
 #: The entry of labels.exclude_reviewers for those who are surely no better than chance.
 AUTO = "auto"
 
+_LOOKS, _PAUSE = 5, 0.02  # seconds between them
 _SMALL = 50_000  # rows below which a second thread costs more than it saves
 
 
@@ -324,6 +327,17 @@ def free_threads(rows: int) -> int:
     """Return how many processors to use: more than are free is much slower."""
     if rows < _SMALL:
         return 1
-    cores = os.cpu_count() or 1
-    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    return max(1, cores - int(busy))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, (cores or 1) - _busy_processors())
+
+
+def _busy_processors() -> int:
+    """Return how many threads of others run now: the load average still holds what ended a minute ago."""
+    try:
+        running = []
+        for _ in range(_LOOKS):
+            running.append(int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0]))
+            time.sleep(_PAUSE)
+    except (OSError, ValueError, IndexError):  # no Linux
+        return int(os.getloadavg()[0]) if hasattr(os, "getloadavg") else 0
+    return max(0, sorted(running)[_LOOKS // 2] - 1)  # this thread reads it

@@ -632,11 +632,26 @@ def _read_parquet(
         there = parquet.schema_arrow.names
         wanted = None if columns is None else [name for name in columns if name in there]
         first = 1
-        for batch in parquet.iter_batches(batch_size=batch_rows, columns=wanted):
-            batch.validate(full=True)
-            rows = np.arange(first, first + batch.num_rows)
-            yield RawBatch(file.shown, pa.Table.from_batches([batch]), rows)
-            first += batch.num_rows
+        for groups in _row_group_runs(parquet.metadata, batch_rows):
+            for batch in parquet.iter_batches(batch_rows, groups, columns=wanted):
+                batch.validate(full=True)
+                rows = np.arange(first, first + batch.num_rows)
+                yield RawBatch(file.shown, pa.Table.from_batches([batch]), rows)
+                first += batch.num_rows
+
+
+def _row_group_runs(metadata: pq.FileMetaData, rows: int) -> Iterator[list[int]]:
+    """Split a file's row groups into runs of at least so many rows: one pass over all of them keeps what it read."""
+    run: list[int] = []
+    held = 0
+    for group in range(metadata.num_row_groups):
+        run.append(group)
+        held += metadata.row_group(group).num_rows
+        if held >= rows:
+            yield run
+            run, held = [], 0
+    if run:
+        yield run
 
 
 def _read_excel(file: SourceFile, batch_rows: int) -> Iterator[RawBatch]:

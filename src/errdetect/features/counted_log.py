@@ -458,7 +458,9 @@ class _Log:
         cls, at: "_NumberFile", enforced: "_NumberFile", event: Bools, windows: Sequence[int]
     ) -> "_Log":
         n = len(at)
-        clock = EventClock(at.part(0, n)[event])
+        times = at.part(0, n)
+        clock = EventClock(times if event.all() else times[event])
+        del times
         tick, *others = (
             _NumberFile(at.path.with_name(f"{name}.bin"), np.int32, 1)
             for name in ("tick", *(f"since{days}" for days in windows))

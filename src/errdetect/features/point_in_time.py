@@ -228,7 +228,7 @@ class EventClock:
     """
 
     def __init__(self, *at: Ints) -> None:
-        times = np.sort(np.concatenate(at))
+        times = np.sort(at[0] if len(at) == 1 else np.concatenate(at))
         self._times: Ints = times[np.append(True, np.diff(times) != 0)[: len(times)]]
 
     def __len__(self) -> int:

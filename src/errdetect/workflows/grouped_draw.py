@@ -73,8 +73,9 @@ class FinishedRows(Protocol):
 class ValuedRows(Protocol):
     """All decisions with the value of their reviews, wherever they are kept."""
 
-    part_rows: int
-    """Decisions of each part of the output."""
+    @property
+    def part_rows(self) -> int:
+        """Decisions of each part of the output."""
 
     def accounts(self) -> Sequence[Mapping[str, Any]]:
         """Return each part's totals, from `ValueTask`."""

@@ -204,8 +204,6 @@ class ValuedFiles:
         Processors to use.
     """
 
-    part_rows = _ROWS
-
     def __init__(
         self,
         folder: Path,
@@ -216,6 +214,11 @@ class ValuedFiles:
     ) -> None:
         self._folder, self._files, self._accounts = folder, files, accounts
         self._n, self._threads = n, threads
+
+    @property
+    def part_rows(self) -> int:
+        """Decisions of each part of the output."""
+        return _ROWS
 
     def accounts(self) -> Sequence[Mapping[str, Any]]:
         """Return each file's totals."""

@@ -518,7 +518,11 @@ def _is_empty(file: SourceFile) -> bool:
 
 
 def read_batches(
-    file: SourceFile, *, batch_rows: int, columns: Sequence[str] | None = None
+    file: SourceFile,
+    *,
+    batch_rows: int,
+    columns: Sequence[str] | None = None,
+    share: tuple[int, int] = (0, 1),
 ) -> Iterator[RawBatch]:
     """Read a file batch by batch.
 
@@ -530,6 +534,9 @@ def read_batches(
         Most rows of a batch.
     columns
         Columns to read, where the format can skip the others; default all.
+    share
+        Which of how many neighbouring parts of a Parquet file to read; the batches of all parts are those of
+        the file.
 
     Yields
     ------
@@ -543,15 +550,19 @@ def read_batches(
     """
     wanted = columns if file.mapping is None or not file.mapping.converts else None
     with translate_read_errors(file):
-        for batch in _read_raw(file, batch_rows, wanted):
+        for batch in _read_raw(file, batch_rows, wanted, share):
             yield _map_batch(_add_partition_columns(batch, file, wanted), file)
 
 
 def _read_raw(
-    file: SourceFile, batch_rows: int, columns: Sequence[str] | None
+    file: SourceFile,
+    batch_rows: int,
+    columns: Sequence[str] | None,
+    share: tuple[int, int] = (0, 1),
 ) -> Iterator[RawBatch]:
     if file.format == "parquet":
-        return _read_parquet(file, batch_rows, columns)
+        return _read_parquet(file, batch_rows, columns, share)
+    assert share == (0, 1)
     if file.rows is not None:
         return _read_database(file, batch_rows)
     if file.format == "excel":
@@ -626,32 +637,38 @@ def read_parquet_footer(file: SourceFile) -> tuple[pa.Schema, int, set[str]]:
 
 
 def _read_parquet(
-    file: SourceFile, batch_rows: int, columns: Sequence[str] | None
+    file: SourceFile, batch_rows: int, columns: Sequence[str] | None, share: tuple[int, int]
 ) -> Iterator[RawBatch]:
     with open_seekable(file) as place, pq.ParquetFile(place) as parquet:
         there = parquet.schema_arrow.names
         wanted = None if columns is None else [name for name in columns if name in there]
-        first = 1
-        for groups in _row_group_runs(parquet.metadata, batch_rows):
+        (part, parts), n = share, parquet.metadata.num_rows
+        begin, end = n * part // parts, n * (part + 1) // parts
+        first = 0
+        for groups, rows in _row_group_runs(parquet.metadata, batch_rows):
+            if first + rows <= begin or (first >= end and first):
+                first += rows
+                continue
             for batch in parquet.iter_batches(batch_rows, groups, columns=wanted):
-                batch.validate(full=True)
-                rows = np.arange(first, first + batch.num_rows)
-                yield RawBatch(file.shown, pa.Table.from_batches([batch]), rows)
+                if begin <= first < end or n == 0:
+                    batch.validate(full=True)
+                    numbers = np.arange(first + 1, first + 1 + batch.num_rows)
+                    yield RawBatch(file.shown, pa.Table.from_batches([batch]), numbers)
                 first += batch.num_rows
 
 
-def _row_group_runs(metadata: pq.FileMetaData, rows: int) -> Iterator[list[int]]:
-    """Split a file's row groups into runs of at least so many rows: one pass over all of them keeps what it read."""
+def _row_group_runs(metadata: pq.FileMetaData, rows: int) -> Iterator[tuple[list[int], int]]:
+    """Split row groups into runs of at least so many rows, with their rows: one pass over all keeps what it read."""
     run: list[int] = []
     held = 0
     for group in range(metadata.num_row_groups):
         run.append(group)
         held += metadata.row_group(group).num_rows
         if held >= rows:
-            yield run
+            yield run, held
             run, held = [], 0
     if run:
-        yield run
+        yield run, held
 
 
 def _read_excel(file: SourceFile, batch_rows: int) -> Iterator[RawBatch]:

@@ -148,11 +148,11 @@ class CleaningTask:
             for number in batch.column(0).to_pylist():
                 file, part, parts = self.pieces[number]
                 raws = read_batches(
-                    self.files[file], batch_rows=_RAW_ROWS, columns=columns_to_read(self.survey)
-                )
-                for i, raw in enumerate(raws):
-                    if i % parts == part:
-                        yield from self._clean(raw, file)
+                    self.files[file], batch_rows=_RAW_ROWS, columns=columns_to_read(self.survey),
+                    share=(part, parts),
+                )  # fmt: skip
+                for raw in raws:
+                    yield from self._clean(raw, file)
 
     def _clean(self, raw: RawBatch, file: int) -> Iterator[pa.RecordBatch]:
         """Send a batch's usable rows, its rejects, and its account."""
@@ -290,7 +290,7 @@ def spark_schema(schema: pa.Schema) -> str:
 
 
 def _pieces(task: CleaningTask, workers: int) -> Iterator[tuple[int, int, int]]:
-    """Split the files: Parquet by batches, which are quick to skip; other files stay in one piece."""
+    """Split the files: Parquet by rows, of which others are not read; other files stay in one piece."""
     for number, file in enumerate(task.files):
         parts = 1
         if file.format == "parquet":

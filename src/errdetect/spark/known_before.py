@@ -1,6 +1,6 @@
 """What was known before each decision, on Spark: verdicts from the driver, decisions from counts."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,6 @@ from errdetect.features.point_in_time_features import (
     version_change_days,
 )
 from errdetect.features.similar_content import SimilarContentIndex
-from errdetect.spark.counting import decode_counts
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -84,7 +83,7 @@ class KnownBefore:
         similar = SimilarContentIndex(reviewed, reviews, (levels, kinds), shared) if kinds else None
         return cls(keys, levels, history, similar, versions, frozenset(keep))
 
-    def add(self, decisions: pd.DataFrame, counts: pa.ListArray) -> pd.DataFrame:
+    def add(self, decisions: pd.DataFrame, counts: Sequence[Ints]) -> pd.DataFrame:
         """Return decisions with the model's columns of what was known before each.
 
         Parameters
@@ -92,9 +91,9 @@ class KnownBefore:
         decisions
             Shape (n, any).
         counts
-            Shape (n,), from `count_earlier`.
+            Each kind's, shape (n, 6) or (n, 2), from `unpack_counts`.
         """
-        found = dict(zip(self.keys.names, decode_counts(counts, self.keys.windowed), strict=True))
+        found = dict(zip(self.keys.names, counts, strict=True))
         codes = self.levels.of(decisions)
         blocks = []
         if self.history is not None:

@@ -16,11 +16,19 @@ from errdetect.errors import ConfigError, error_message
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["check_spark", "find_java", "open_session", "session_settings", "size_shuffles"]
+__all__ = [
+    "PARTITION_ROWS",
+    "check_spark",
+    "find_java",
+    "open_session",
+    "session_settings",
+    "size_shuffles",
+]
 
 _JAVA = 17
 _BATCH_ROWS = 10_000
-_PARTITION_ROWS = 200_000
+#: Decisions of a partition, or so.
+PARTITION_ROWS = 200_000
 _BATCH_BYTES = 32 * 2**20
 #: The text by which Spark calls itself a session on this machine only.
 _LOCAL = "local"
@@ -138,5 +146,5 @@ def size_shuffles(session: "SparkSession", rows: int) -> None:
     """Set the number of partitions by the number of rows, unless Spark's configuration names it."""
     name = "spark.sql.shuffle.partitions"
     if session.sparkContext.getConf().get(name) is None:
-        n = max(session.sparkContext.defaultParallelism, rows // _PARTITION_ROWS)
+        n = max(session.sparkContext.defaultParallelism, rows // PARTITION_ROWS)
         session.conf.set(name, str(n))

@@ -32,16 +32,17 @@ from errdetect.spark.cleaning import (
     clean_decisions,
     spark_schema,
 )
-from errdetect.spark.counting import SPLIT_ROWS, count_earlier
+from errdetect.spark.counting import SPLIT_ROWS, EarlierCounts, count_earlier
 from errdetect.spark.known_before import KnownBefore, first_versions, to_frame
-from errdetect.spark.session import check_spark, open_session, size_shuffles
+from errdetect.spark.session import PARTITION_ROWS, check_spark, open_session, size_shuffles
 from errdetect.workflows.current_levels import recent_ids
 from errdetect.workflows.decision_explainer import contrast_candidates
 from errdetect.workflows.draw_tasks import SCORED, kinds_table
 from errdetect.workflows.load_data import Progress
 from errdetect.workflows.score_batches import BatchScorer, scoring_notes
 from errdetect.workflows.spark_batches import (
-    COUNTS,
+    PACKED,
+    PackTask,
     ScoringTask,
     content_columns,
     text_keys,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 __all__ = ["SparkSource", "check_spark_run", "score_on_spark", "translated_failures"]
 
 _PLACES = ("market", "language", "policy_id")
+_COUNTED = ("chunk", "kind", "counts")
 _REVIEWED = ("decision_id", "decided_at", "policy_id", "enforced")
 
 
@@ -136,7 +138,7 @@ class SparkSource:
         self.spark = open_session()
         self._known: KnownBefore | None = None
         self._special = pd.DataFrame()
-        self._queued: DataFrame | None = None
+        self._counts: EarlierCounts | None = None
 
     def _task(self, files: Sequence[SourceFile], survey: Any, first: int) -> CleaningTask:
         return CleaningTask(
@@ -160,12 +162,16 @@ class SparkSource:
             with translated_failures():
                 self._parts[name] = clean_decisions(self.spark, task, words[name])
             self._parts[name].rejections.raise_if_too_many(self._config.data.max_rejected)
-        size_shuffles(self.spark, sum(part.rejections.n_rows for part in self._parts.values()))
+        size_shuffles(self.spark, self._n)
 
     @property
     def rejections(self) -> dict[str, Rejections]:
         """The accounts of unusable rows."""
         return {name: part.rejections for name, part in self._parts.items()}
+
+    @property
+    def _n(self) -> int:
+        return sum(part.rejections.n_rows for part in self._parts.values())
 
     @property
     def batch(self) -> CleanDecisions:
@@ -215,29 +221,32 @@ class SparkSource:
         upheld = contrast_candidates(reviewed, snapshot, now)
         special = pd.Index(upheld).union(recent_ids(bundle, snapshot))
         with translated_failures():
-            counts = self._count(special, snapshot, reviewed)
-            frames = []
-            for part in self._parts.values():
-                table = _in_order(_joined(self._with_ids(part.rows, special), counts))
-                frames.append(self._finish(table, part.task))
+            self._count(special, snapshot, reviewed)
+            frames = [self._finish(part, special) for part in self._parts.values()]
         rows = pd.concat(frames, ignore_index=True)
         self._special = rows.drop_duplicates("decision_id", ignore_index=True)
-        self._queued = _joined(self.batch.rows, counts)
 
-    def _count(
-        self, special: pd.Index, snapshot: Snapshot, reviewed: pd.DataFrame
-    ) -> "DataFrame | None":
+    def _count(self, special: pd.Index, snapshot: Snapshot, reviewed: pd.DataFrame) -> None:
         if not (self.keys.names or self.keys.changes):
-            return None
+            return
         from pyspark.sql import functions as F  # noqa: N812
 
         events = self._events(special)
-        n = sum(part.rejections.n_rows for part in self._parts.values())
-        counts, shared = count_earlier(
-            _by_key(events, self.keys.names), self.keys.windowed, n, SPLIT_ROWS
+        n = self._n
+        columns = tuple(
+            None if name == OVERALL else KEY + name if KEY + name in events.columns else name
+            for name in self.keys.names
         )
+        needed = ["at", "acted", "place", "event", *(name for name in columns if name)]
+        moments = events.withColumns(
+            {"at": F.unix_micros("decided_at"), "acted": F.col("enforced")}
+        )
+        self._counts = count_earlier(
+            moments.select(*(f"`{name}`" for name in dict.fromkeys(needed))),
+            columns, self.keys.windowed, n, SPLIT_ROWS,
+        )  # fmt: skip
         kinds = [kind for kind, own in self.keys.similar.items()
-                 if any(self.keys.names.index(name) in shared for name in own)]  # fmt: skip
+                 if any(self.keys.names.index(name) in self._counts.shared for name in own)]  # fmt: skip
         split = []
         if self.keys.history:
             ends = [f(KEY + key).alias(f"{key}_{i}") for key in self.keys.history
@@ -251,7 +260,6 @@ class SparkSource:
         self._known = KnownBefore.of(
             self.keys, reviewed, snapshot.reviews, (split, kinds), versions, self._encoding.names
         )
-        return counts
 
     def _events(self, special: pd.Index) -> "DataFrame":
         """Return every decision's time and keys, where to count, and whether it counts for others."""
@@ -267,11 +275,14 @@ class SparkSource:
         batch = batch.withColumns({"place": F.col(POSITION), "event": F.col("_known").isNull()})
         return log.unionByName(batch.drop("_known"), allowMissingColumns=True)
 
-    def _finish(self, table: pa.Table, task: CleaningTask) -> pd.DataFrame:
-        frame = to_frame(table.select(content_columns(task, table.column_names)))
-        known = (
-            frame if self._known is None else self._known.add(frame, table[COUNTS].combine_chunks())
-        )
+    def _finish(self, part: CleanDecisions, ids: pd.Index) -> pd.DataFrame:
+        """Fetch some decisions, with what was known before each."""
+        table = _in_order(self._with_ids(part.rows, ids))
+        frame = to_frame(table.select(content_columns(part.task, table.column_names)))
+        if self._known is None:
+            return frame.drop(columns=text_keys(frame))
+        assert self._counts is not None
+        known = self._known.add(frame, self._counts.at(table[POSITION].to_numpy()))
         return known.drop(columns=text_keys(known))
 
     def index(self, names: Sequence[str], reviews: pd.DataFrame) -> PointInTimeFeatures:
@@ -289,53 +300,27 @@ class SparkSource:
 
     def frames_of(self, ids: pd.Index) -> Iterator[pd.DataFrame]:
         """Return some of the decisions to score, with what was known before each."""
-        assert self._queued is not None
         with translated_failures():
-            table = _in_order(self._with_ids(self._queued, ids))
-        yield self._finish(table, self.batch.task)
+            yield self._finish(self.batch, ids)
 
     def score(self, scorer: BatchScorer) -> "DataFrame":
         """Score every decision; rows without a position hold the account of a part."""
-        assert self._queued is not None
-        task = ScoringTask(
+        rows, task = self.batch.rows, self.batch.task
+        kept = content_columns(task, rows.columns)
+        packed = rows.select(POSITION, *(f"`{name}`" for name in kept)).mapInArrow(
+            PackTask((POSITION, *kept)).run, spark_schema(PACKED)
+        )
+        if self._counts is not None:
+            # Chunks meet their counts; without any, those of each part stay where they are.
+            n = max(self.spark.sparkContext.defaultParallelism, -(-self._n // PARTITION_ROWS))
+            both = packed.union(self._counts.rows.select(*_COUNTED))
+            packed = both.repartition(n, "chunk").sortWithinPartitions("chunk")
+        scoring = ScoringTask(
             self.spark.sparkContext.broadcast(scorer),
             self.spark.sparkContext.broadcast(self._known),
-            self.batch.task,
+            task,
         )
-        return self._queued.mapInArrow(task.run, spark_schema(pa.schema(SCORED.items())))
-
-
-def _joined(rows: "DataFrame", counts: "DataFrame | None") -> "DataFrame":
-    from pyspark.sql import functions as F  # noqa: N812
-
-    if counts is None:
-        return rows
-    found = counts.select(F.col("place").alias(POSITION), F.col("counts").alias(COUNTS))
-    return rows.join(found, POSITION, "left")
-
-
-def _by_key(events: "DataFrame", names: Sequence[str]) -> "DataFrame":
-    """Turn every decision into a row for each of its keys."""
-    from pyspark.sql import functions as F  # noqa: N812
-
-    pairs = []
-    for kind, name in enumerate(names):
-        column = (
-            F.lit(0).cast("bigint")
-            if name == OVERALL
-            else F.col(KEY + name if KEY + name in events.columns else name)
-        )
-        pairs.append(F.struct(F.lit(kind).cast("bigint").alias("kind"), column.alias("key")))
-    rows = events.select(
-        F.explode(F.array(*pairs)).alias("pair"),
-        F.unix_micros("decided_at").alias("at"),
-        F.col("enforced").cast("bigint").alias("acted"),
-        F.col("place"),
-        F.col("event"),
-    )
-    return rows.select("pair.kind", "pair.key", "at", "acted", "place", "event").where(
-        "key IS NOT NULL"
-    )
+        return packed.mapInArrow(scoring.run, spark_schema(pa.schema(SCORED.items())))
 
 
 def _in_order(rows: "DataFrame") -> pa.Table:

@@ -93,7 +93,7 @@ def installed(wheel, tmp_path_factory):
 @pytest.mark.skipif(os.name != "posix", reason="paths of POSIX environments")
 def test_an_installed_errdetect_runs_its_demo(installed, tmp_path):
     assert "plan-audit" in installed("errdetect", "--help")
-    shown = installed("errdetect", "demo", tmp_path / "demo", "--decisions", "20000", "-q")
+    shown = installed("errdetect", "demo", tmp_path / "demo", "-q")
     assert "Version 1 is now the champion" in shown
     last = shown[shown.index("Open these:") :]
     for name in ("report/report.html", "queue/queue.parquet", "data/config.yaml"):

@@ -82,7 +82,7 @@ def installed(wheel, tmp_path_factory):
             *words[1:],
             cwd=place,
             env=env | {"OMP_NUM_THREADS": "1"},
-            timeout=400,
+            timeout=900,
         )
 
     found = Path(run("python", "-c", "import errdetect; print(errdetect.__file__)").strip())

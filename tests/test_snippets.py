@@ -28,7 +28,8 @@ ELSEWHERE = ("python.md", "tutorial.md")
 NOT_RUN = {
     "pip install": "tests/test_distribution.py",
     "python benchmarks/": "hours; tests/test_benchmarks.py",
-    "mlflow s": "a server; tests/workflows/test_serving.py",
+    "mlflow models": "a server; tests/workflows/test_serving.py",
+    "mlflow server": "the same",
     "registry.uri": "that server",
     "curl": "the same",
     "--decisions 100000": "minutes; the how-tos simulate fewer",

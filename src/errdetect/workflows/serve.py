@@ -1,7 +1,6 @@
 """`errdetect serve`: the champion over HTTP, by MLflow's own scoring server behind a guard."""
 
 import ipaddress
-import logging
 import os
 import socket
 from collections.abc import Callable
@@ -10,9 +9,9 @@ from pathlib import Path
 
 from errdetect.config import Config
 from errdetect.errors import ConfigError, error_message, remember_secrets
+from errdetect.model.mlflow_session import scoring_server
 from errdetect.workflows.request_guard import GuardRules, RequestGuard
 from errdetect.workflows.run_description import open_registry
-from errdetect.workflows.serving import ServedModel
 
 __all__ = ["TOKEN_VARIABLE", "ServeSettings", "guarded_app", "serve"]
 
@@ -74,7 +73,6 @@ def serve(
         asked = "a token" if token else "no token"
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
-        logging.getLogger("mlflow").setLevel(logging.ERROR)  # it warns of each column not learned
         progress(f"serving http://{shown}:{port}/invocations ({asked} asked for)")
         options = uvicorn.Config(
             app, log_level="warning", access_log=False, server_header=False, lifespan="off",
@@ -92,19 +90,12 @@ def guarded_app(config: Config, rules: GuardRules) -> RequestGuard:
         Where there is no champion, or no state that it can answer from.
     """
     folder = open_registry(config).model_folder()
-    import mlflow.pyfunc
-    from mlflow.pyfunc import scoring_server
-
     given = {
         "state": str(config.path(config.state.folder)),
         "max_age_days": config.state.max_age_days,
     }
-    model = mlflow.pyfunc.load_model(str(folder), model_config=given)
-    served = model.get_raw_model()
-    if not isinstance(served, ServedModel):
-        raise TypeError(type(served))
-    columns = frozenset(model.metadata.get_input_schema().input_names())
-    return RequestGuard(scoring_server.init(model), served, rules, columns)
+    app, served, columns = scoring_server(folder, given)
+    return RequestGuard(app, served, rules, columns)
 
 
 def _read_token(path: Path | None) -> str | None:

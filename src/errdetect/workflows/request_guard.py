@@ -37,7 +37,7 @@ _LONGEST = 2_000  # characters of a message
 
 @dataclass(frozen=True)
 class GuardRules:
-    """What the guard lets pass.
+    """What the guard allows.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class RequestGuard:
     served
         The model that it asks.
     rules
-        What is let pass.
+        What is allowed.
     columns
         The log's columns.
     """

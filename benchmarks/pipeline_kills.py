@@ -47,8 +47,8 @@ PIPELINES = {
     "weekly_retrain": ((), 14),
     "spark_score": (("later.parquet", "queue"), 4),
 }
-#: Names that differ from run to run: MLflow's runs, and folders of models.
-_RANDOM = re.compile(r"[0-9a-f]{32}|m-[0-9a-f]{32}")
+#: Names that differ from run to run: MLflow's runs, folders of models, and kept parts of a log, named by its place.
+_RANDOM = re.compile(r"[0-9a-f]{32}|m-[0-9a-f]{32}|(?<=errdetect\.state/)[0-9a-f]{16}")
 
 
 @dataclass
@@ -88,7 +88,10 @@ def child(place: Path, name: str, after: float | None = None) -> tuple[int, floa
         if done:
             return os.waitstatus_to_exitcode(raw), time.monotonic() - began
         time.sleep(0.005)
-    os.killpg(pid, signal.SIGKILL)
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:  # it has no group of its own yet
+        os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     return -9, time.monotonic() - began
 
@@ -203,7 +206,7 @@ def kill_often(project: Path, root: Path, name: str, n: int, rng: np.random.Gene
         shown = ", ".join(f"{m:.2f}" for m in moments)
         outcome.faults += [f"killed after {shown} of {seconds:.2f} s: {fault}" for fault in faults]
         shutil.rmtree(place)
-        print(f"{name} {number + 1}/{n}: {len(faults)} faults", flush=True)
+        print(f"{name} {number + 1}/{n}: {'; '.join(faults) or 'equal'}", flush=True)
     return outcome
 
 

@@ -142,7 +142,7 @@ def guess_tables(tables: Sequence[TableProfile]) -> list[GuessedTable]:
         guesses = () if held is None else _assign(table, held, known)
         out.append(GuessedTable(table, held, guesses))
     if "reviews" not in chosen.values():
-        out += [found for one in out if (found := _reviews_inside(one)) is not None]
+        out += [inside for one in out if (inside := _reviews_inside(one)) is not None]
     return out
 
 

@@ -154,7 +154,8 @@ def has_value(column: str, values: pa.Array) -> npt.NDArray[np.bool_]:
     [True, False, False]
     """
     texts = pc.utf8_trim_whitespace(to_text(column, values).values)
-    return pc.not_equal(pc.coalesce(texts, pa.scalar("", _TEXT)), "").to_numpy(zero_copy_only=False)
+    given = pc.not_equal(pc.coalesce(texts, pa.scalar("", _TEXT)), "")
+    return np.asarray(given.to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 
 def review_digests(arrays: Mapping[str, pa.Array]) -> pa.Array:

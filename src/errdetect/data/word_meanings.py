@@ -129,17 +129,15 @@ def _meaning(word: str, target: str) -> str | None:
 
 def _named_appeal(word: str) -> str | None:
     """Return what an answer that names the appeal means: a `valid appeal` overturns the decision."""
-    pattern, groups = lexicon()["appealing"], lexicon()["appeals"]
+    pattern = lexicon()["appealing"]
     words = word.split()
     rest = " ".join(one for one in words if not pattern.fullmatch(plain_name(one)))
     if not rest or rest == word:
         return None
-    said_of_it = lexicon()["appeals_named"]
-    for group in (said_of_it, groups):
-        for meaning, known in group.items():
-            if rest in known:
-                return meaning
-    return None
+    groups: tuple[Mapping[str, set[str]], ...] = (lexicon()["appeals_named"], lexicon()["appeals"])
+    return next(
+        (meaning for group in groups for meaning, known in group.items() if rest in known), None
+    )
 
 
 def _appeal_meanings(column: ColumnProfile) -> dict[str, str]:

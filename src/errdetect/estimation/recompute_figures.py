@@ -327,7 +327,7 @@ def compare_counts(tables: Tables) -> tuple[int, list[str]]:
         checks.append((f"drawn, {what}", float(row["n_drawn"]), float(len(own))))
         checks.append((f"answered, {what}", float(row["n_answered"]), answered))
         checks.append((f"response, {what}", float(row["response"]), answered / max(len(own), 1)))
-    return len(checks), _differences(checks)
+    return len(checks), _unequal(checks)
 
 
 #: What the bundle's own tables cannot give, and why; SHA256SUMS guards it, and `errdetect verify` at the platform.
@@ -372,10 +372,10 @@ def compare_records(folder: Path) -> tuple[int, list[str]]:
             what = f"effect of {row['proposal_id']}, {row['measure']}"
             checks.append((what, estimate, after - without))
             checks.append((f"{what}, within its limits", estimate, min(max(estimate, low), high)))
-    return len(checks), _differences(checks)
+    return len(checks), _unequal(checks)
 
 
-def _differences(checks: list[tuple[str, float, float]]) -> list[str]:
+def _unequal(checks: list[tuple[str, float, float]]) -> list[str]:
     return [
         f"{what}: published {published:.6g}, counted {counted:.6g}"
         for what, published, counted in checks

@@ -99,7 +99,12 @@ def child(place: Path, name: str, after: float | None = None) -> tuple[int, floa
 def state(place: Path, name: str) -> dict[str, str]:
     """Describe everything that a pipeline may change: one digest a file, column, and table."""
     found: dict[str, list[str]] = {}
+    dead = _dead_runs(place / "models/mlflow.db")
     for path in sorted(p for p in place.rglob("*") if p.is_file()):
+        if dead & set(
+            path.parts
+        ):  # what a killed training logged stays with its run, which is closed as killed
+            continue
         shown = _RANDOM.sub("*", path.relative_to(place).as_posix())
         if path.name.endswith((".db", "-wal", "-shm")):
             tables = _database(path)
@@ -115,6 +120,15 @@ def state(place: Path, name: str) -> dict[str, str]:
     done = Counter(e["step"] for e in steps if e.get("what") == "done" and e["pipeline"] == name)
     found |= {f"step {step}": [str(n)] for step, n in done.items()}
     return {key: ",".join(sorted(values)) for key, values in found.items()}
+
+
+def _dead_runs(path: Path) -> set[str]:
+    """Return the runs that MLflow knows as not finished."""
+    if not path.is_file():
+        return set()
+    with closing(sqlite3.connect(path)) as database:
+        rows = database.execute("SELECT run_uuid FROM runs WHERE status != 'FINISHED'").fetchall()
+    return {str(row[0]) for row in rows}
 
 
 def _database(path: Path) -> dict[str, str]:

@@ -37,7 +37,7 @@ NOT_RUN = {
     "--engine spark": "Java; tests/spark",
     "from airflow": "not installed: compiled only",
     "from prefect": "the same",
-    "mlflow.pyfunc.spark_udf": "Java; tests/spark",
+    "mlflow.pyfunc": "a registry of its own, and Java; tests/workflows/test_serving.py",
 }
 #: Settings that make a small example fast; what they change is not shown on the pages.
 QUICK = {"train": ["--set", "train.trials=0", "--set", "evaluate.bootstrap=50"]}

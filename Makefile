@@ -27,6 +27,7 @@ $(STAMP): $(READY) requirements/dev.txt pyproject.toml
 
 demo: $(READY)   ## install what runs, then simulate, train, score and report; ends with what to open
 	$(BIN)/errdetect demo errdetect-demo
+	@echo "Your own files next: . $(BIN)/activate, then errdetect init YOUR_LOG YOUR_REVIEWS"
 
 lint: $(STAMP)   ## style, types, imports
 	$(BIN)/ruff check .

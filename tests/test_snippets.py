@@ -30,6 +30,7 @@ NOT_RUN = {
     "python benchmarks/": "hours; tests/test_benchmarks.py",
     "mlflow models": "a server; tests/workflows/test_serving.py",
     "mlflow server": "the same",
+    "errdetect serve": "the same",
     "registry.uri": "that server",
     "curl": "the same",
     "--decisions 100000": "minutes; the how-tos simulate fewer",

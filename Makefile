@@ -27,6 +27,7 @@ $(STAMP): $(READY) requirements/dev.txt pyproject.toml
 
 demo: $(READY)   ## install what runs, then simulate, train, score and report; ends with what to open
 	$(BIN)/errdetect demo errdetect-demo
+	@echo "Your own files next: . $(BIN)/activate, then errdetect init YOUR_LOG YOUR_REVIEWS"
 
 lint: $(STAMP)   ## style, types, imports
 	$(BIN)/ruff check .
@@ -65,7 +66,7 @@ $(VENV)/.docs: $(STAMP) requirements/docs.txt
 docs: $(VENV)/.docs   ## build the site (site/index.html); every link, anchor and snippet is checked
 	$(BIN)/python tools/make_reference.py --check
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
-	$(BIN)/python -m pytest tests/test_docs.py tests/test_site.py tests/test_reference.py tests/test_tutorial.py
+	$(BIN)/python -m pytest tests/test_docs.py tests/test_site.py tests/test_reference.py tests/test_tutorial.py tests/test_snippets.py
 	@echo "Open site/index.html"
 
 lock:            ## pin requirements anew, with the hashes of all their files (needs uv)

@@ -130,8 +130,8 @@ COMMANDS = (
     _command("weekly_retrain.py", f"weekly_retrain.py {CONFIG} --run {{run}}", after=(0, 1)),
     _command("daily_monitor.py", f"daily_monitor.py {CONFIG} {{root}}/monitor --run {{run}}", "monitor"),
 )  # fmt: skip
-#: Left out: demo is simulate, train, score and report; two print a text; spark_score needs Java.
-LEFT_OUT = ("demo", "config-schema", "completion", "spark_score.py")
+#: Left out: demo is simulate, train, score and report; two print a text; serve writes nothing; spark_score needs Java.
+LEFT_OUT = ("demo", "config-schema", "completion", "serve", "spark_score.py")
 PAIRS = (
     ("train", "train"), ("score", "score"), ("score", "ingest"), ("ingest", "ingest"), ("train", "score"),
     ("remediate --apply", "remediate --apply"), ("plan-audit", "plan-audit"), ("report", "report"),

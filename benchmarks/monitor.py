@@ -43,6 +43,7 @@ class World:
     at: int = 10_000
     times: float = 1.0  # error rate everywhere
     policy: dict[str, float] = field(default_factory=dict)  # error rate of a policy
+    grows: int = 1  # days until the policy's is all there
     version: float = 1.0  # error rate of the new machine version
     rollout: float = 0.0  # share that the new version decides
     policy_share: dict[str, float] = field(default_factory=dict)
@@ -71,9 +72,8 @@ def decisions(world: World, day: np.ndarray, rng: np.random.Generator) -> pd.Dat
     p = scale * POLICY_RATE[policy] * MARKET_RATE[market]
     fresh = late & (rng.random(n) < world.rollout)
     p = p * np.where(late, world.times, 1.0) * np.where(fresh, world.version, 1.0)
-    p *= np.where(
-        late, np.array([world.policy.get(str(name), 1.0) for name in POLICIES])[policy], 1.0
-    )
+    moved = np.array([world.policy.get(str(name), 1.0) for name in POLICIES])[policy]
+    p *= 1 + (moved - 1) * np.clip((day - world.at + 1) / world.grows, 0, 1)
     p = np.minimum(p, 0.9)
     spread = 4.0  # decisions differ within their group
     p = rng.beta(spread * p, spread * (1 - p))
@@ -268,6 +268,10 @@ def main() -> None:
         "one policy (10 % of the audit), times 4": (lambda at: World(at=at, policy={"hate": 4.0}), "policy_id=hate"),
         "one policy (15 % of the audit), times 3": (
             lambda at: World(at=at, policy={"counterfeit": 3.0}), "policy_id=counterfeit"),
+        "one policy (15 % of the audit), times 2": (
+            lambda at: World(at=at, policy={"counterfeit": 2.0}), "policy_id=counterfeit"),
+        "one policy (15 % of the audit), growing over four weeks to times 4": (
+            lambda at: World(at=at, policy={"counterfeit": 4.0}, grows=28), "policy_id=counterfeit"),
     }  # fmt: skip
     for name, (make, segment) in found.items():
         median, late = days_to_find(make, given.trials, seed=2, segment=segment)

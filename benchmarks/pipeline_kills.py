@@ -47,8 +47,8 @@ PIPELINES = {
     "weekly_retrain": ((), 14),
     "spark_score": (("later.parquet", "queue"), 4),
 }
-#: Names that differ from run to run: MLflow's runs, and folders of models.
-_RANDOM = re.compile(r"[0-9a-f]{32}|m-[0-9a-f]{32}")
+#: Names that differ from run to run: MLflow's runs, folders of models, and kept parts of a log, named by its place.
+_RANDOM = re.compile(r"[0-9a-f]{32}|m-[0-9a-f]{32}|(?<=errdetect\.state/)[0-9a-f]{16}")
 
 
 @dataclass
@@ -88,7 +88,10 @@ def child(place: Path, name: str, after: float | None = None) -> tuple[int, floa
         if done:
             return os.waitstatus_to_exitcode(raw), time.monotonic() - began
         time.sleep(0.005)
-    os.killpg(pid, signal.SIGKILL)
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:  # it has no group of its own yet
+        os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     return -9, time.monotonic() - began
 
@@ -96,7 +99,12 @@ def child(place: Path, name: str, after: float | None = None) -> tuple[int, floa
 def state(place: Path, name: str) -> dict[str, str]:
     """Describe everything that a pipeline may change: one digest a file, column, and table."""
     found: dict[str, list[str]] = {}
+    dead = _dead_runs(place / "models/mlflow.db")
     for path in sorted(p for p in place.rglob("*") if p.is_file()):
+        if dead & set(
+            path.parts
+        ):  # what a killed training logged stays with its run, which is closed as killed
+            continue
         shown = _RANDOM.sub("*", path.relative_to(place).as_posix())
         if path.name.endswith((".db", "-wal", "-shm")):
             tables = _database(path)
@@ -112,6 +120,15 @@ def state(place: Path, name: str) -> dict[str, str]:
     done = Counter(e["step"] for e in steps if e.get("what") == "done" and e["pipeline"] == name)
     found |= {f"step {step}": [str(n)] for step, n in done.items()}
     return {key: ",".join(sorted(values)) for key, values in found.items()}
+
+
+def _dead_runs(path: Path) -> set[str]:
+    """Return the runs that MLflow knows as not finished."""
+    if not path.is_file():
+        return set()
+    with closing(sqlite3.connect(path)) as database:
+        rows = database.execute("SELECT run_uuid FROM runs WHERE status != 'FINISHED'").fetchall()
+    return {str(row[0]) for row in rows}
 
 
 def _database(path: Path) -> dict[str, str]:
@@ -203,7 +220,7 @@ def kill_often(project: Path, root: Path, name: str, n: int, rng: np.random.Gene
         shown = ", ".join(f"{m:.2f}" for m in moments)
         outcome.faults += [f"killed after {shown} of {seconds:.2f} s: {fault}" for fault in faults]
         shutil.rmtree(place)
-        print(f"{name} {number + 1}/{n}: {len(faults)} faults", flush=True)
+        print(f"{name} {number + 1}/{n}: {'; '.join(faults) or 'equal'}", flush=True)
     return outcome
 
 

@@ -1,6 +1,8 @@
-"""How `mlflow models serve` holds out: 32 clients for five minutes, valid and malformed requests mixed.
+"""How a server holds out: 32 clients for five minutes, valid and malformed requests mixed.
 
-    python benchmarks/serving.py PROJECT [--seconds 300] [--clients 32]
+    python benchmarks/serving.py PROJECT [--by errdetect] [--seconds 300] [--clients 32]
+
+The server is `errdetect serve`, or `mlflow models serve` with `--by mlflow`.
 
 PROJECT is a trained project with a batch that `errdetect score` has scored (PROJECT/batch.parquet and PROJECT/out).
 Prints requests, errors, differences from the run's scores, and the latency's quantiles.
@@ -24,7 +26,7 @@ import numpy as np
 import pandas as pd
 
 
-def start(project: Path) -> tuple[subprocess.Popen[bytes], str]:
+def start(project: Path, by: str) -> tuple[subprocess.Popen[bytes], str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -34,6 +36,9 @@ def start(project: Path) -> tuple[subprocess.Popen[bytes], str]:
         sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/errdetect@champion",
         "--env-manager", "local", "--host", "127.0.0.1", "--port", str(port),
     ]  # fmt: skip
+    if by == "errdetect":
+        config = str(project / "config.yaml")
+        command = [sys.executable, "-m", "errdetect", "serve", config, "--port", str(port)]
     running = subprocess.Popen(
         command, env={**os.environ, "MLFLOW_TRACKING_URI": uri, "PATH": path},
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
@@ -61,6 +66,7 @@ def ask(address: str, body: bytes) -> tuple[int, str]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("project", type=Path)
+    parser.add_argument("--by", choices=("errdetect", "mlflow"), default="errdetect")
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--clients", type=int, default=32)
     told = parser.parse_args()
@@ -69,7 +75,7 @@ def main() -> None:
     rows = batch.astype(object).where(batch.notna(), None).to_dict("records")
     scores = pd.read_parquet(told.project / "out" / "scores.parquet")
     expected = dict(zip(scores["decision_id"], scores["p_error"], strict=True))
-    running, address = start(told.project)
+    running, address = start(told.project, told.by)
     seconds: list[float] = []
     worst, wrong, traces, refused = [0.0], [0], [0], [0]
     lock, end = threading.Lock(), time.monotonic() + told.seconds
@@ -104,7 +110,7 @@ def main() -> None:
     finally:
         os.killpg(running.pid, signal.SIGTERM)
     quantiles = np.quantile(seconds, [0.5, 0.95, 0.99])
-    print(f"{len(seconds):,} requests of {told.clients} clients in {told.seconds:.0f} s")
+    print(f"{told.by}: {len(seconds):,} requests of {told.clients} clients in {told.seconds:.0f} s")
     print(
         f"malformed ones refused: {refused[0]:,}; wrong statuses: {wrong[0]}; tracebacks: {traces[0]}"
     )

@@ -231,6 +231,11 @@ class TableMapping(ConfigSection):
         None, description="the order in dates such as 03/04/2026"
     )
     decimal: Literal[",", "."] | None = Field(None, description="decimal sign of numbers in text")
+    only_with: str | None = Field(
+        None,
+        description="our column: rows without a value there are no rows of this table, "
+        "e.g. verdict for reviews that stand in the log itself",
+    )
     preset: PresetName | None = Field(None, description="another system's log, read as it is")
     thresholds: dict[str, float] = Field({}, description="of a moderation API's preset")
     moderators: list[str] = Field(

@@ -73,3 +73,30 @@ def test_yes_means_what_the_column_asks(tmp_path, name, yes):
     values = {"upheld": "S", "overturned": "N"} if name.startswith("dec") else {}
     words = guess_words(column(tmp_path, name, [values.get("upheld", "ja"), "n"]), "verdict")
     assert words.known[values.get("upheld", "ja")] == yes
+
+
+@pytest.mark.parametrize(
+    ("word", "meaning"),
+    [
+        ("NOK", "overturned"),
+        ("not correct", "overturned"),
+        ("nicht bestätigt", "overturned"),
+        ("pas d'accord", "overturned"),
+        ("no de acuerdo", "overturned"),
+        ("uygun değil", "overturned"),
+        ("valid appeal", "overturned"),
+        ("Invalid appeal", "upheld"),
+        ("appeal upheld", "overturned"),
+        ("Einspruch unbegründet", "upheld"),
+    ],
+)
+def test_negations_and_answers_that_name_the_appeal(tmp_path, word, meaning):
+    assert guess_words(column(tmp_path, "x", [word]), "verdict").known == {word: meaning}
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["not sure", "not overturned", "not", "appeal", "appeal pending", "no", "not relabelled"],
+)
+def test_what_is_no_answer_gets_no_meaning(tmp_path, word):
+    assert guess_words(column(tmp_path, "x", [word]), "verdict").known == {}

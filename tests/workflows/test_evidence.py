@@ -122,6 +122,9 @@ def test_the_figures_are_those_of_estimate(project):
         ("bins", "n_decisions"),
         ("volumes", "n_decisions"),
         ("response", "n_answered"),
+        ("domains", "n_decisions"),
+        ("domains", "n_wrong"),
+        ("treatments", "found"),
     ],
 )
 def test_a_changed_number_is_found_though_its_digest_was_written_anew(
@@ -141,6 +144,52 @@ def test_a_changed_number_is_found_though_its_digest_was_written_anew(
     assert done.returncode == 1, done.stdout
     assert "DIFFERS" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_a_change_of_any_table_is_found_by_its_digest(project, tmp_path):
+    bundle = copy(project / "bundle", tmp_path)
+    for path in sorted(bundle.glob("*.csv")):
+        held = path.read_bytes()
+        digits = [i for i, byte in enumerate(held) if chr(byte).isdigit()]
+        if not digits:
+            continue
+        at = digits[-1]
+        path.write_bytes(held[:at] + (b"7" if held[at : at + 1] != b"7" else b"3") + held[at + 1 :])
+        counts, wrong = script.compare_digests(bundle)
+        assert counts > 15
+        assert wrong == [f"{path.name}: changed since the bundle was written"]
+        path.write_bytes(held)
+
+
+def test_receipts_and_effects_are_compared_with_what_they_rest_on(project, tmp_path):
+    bundle = copy(project / "bundle", tmp_path)
+    n, wrong = script.compare_records(bundle)
+    assert (n > 5, wrong) == (True, [])
+    receipts = json.loads((bundle / "receipts.json").read_text())
+    receipts[0]["n_in_period"] += 1
+    (bundle / "receipts.json").write_text(json.dumps(receipts))
+    (bundle / "effects.csv").write_text(
+        "proposal_id,measure,after,without,estimate,low,high\n"
+        "P-1,error_rate,0.1,0.2,-0.1,-0.2,0.0\nP-2,error_rate,0.1,0.2,-0.3,-0.4,0.0\n"
+        "P-3,error_rate,0.1,0.2,-0.1,-0.05,0.0\nP-4,error_rate,0.1,,,,\n"
+    )
+    versions = pd.read_csv(bundle / "machine_versions.csv", dtype=str)
+    versions.loc[0, "n_decisions"] = "3"
+    versions.to_csv(bundle / "machine_versions.csv", index=False)
+    found = script.compare_records(bundle)[1]
+    moderator, version = versions.loc[0, ["moderator", "moderator_version"]]
+    assert [text.partition(":")[0] for text in found] == [
+        f"decisions of {moderator} {version} at least",
+        f"draws of receipt {receipts[0]['draw_id']}",
+        "effect of P-2, error_rate",
+        "effect of P-3, error_rate, within its limits",
+    ]
+
+
+def test_what_is_taken_as_given_is_told_with_its_reason(project):
+    told = check(project / "bundle").stdout
+    for word in ("reviewers' error rates", "clustered_*", "effects.csv", "golden.csv"):
+        assert f"{word}" in told.split("taken as given", 1)[1]
 
 
 def copy(bundle: Path, tmp_path: Path) -> Path:

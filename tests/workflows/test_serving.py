@@ -327,6 +327,183 @@ def test_a_huge_request_is_refused_and_hostile_content_is_data(server, batch, sc
     assert _post(server, _records(batch.head(1)))[0] == 200
 
 
+@pytest.fixture(scope="module")
+def start(project):
+    """Start `errdetect serve` on copies of the project, and wait until it listens."""
+    running = []
+
+    def begin(config, *options, **environment):
+        command = [sys.executable, "-m", "errdetect", "serve", str(config), "--port", "0", *options]
+        one = subprocess.Popen(
+            command, env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True
+        )
+        running.append(one)
+        for line in one.stderr:
+            if "serving http" in line:
+                return line.split("serving ")[1].split("/invocations")[0]
+        raise AssertionError(one.wait(30))
+
+    yield begin
+    for one in running:
+        one.send_signal(signal.SIGTERM)
+        one.wait(30)
+        one.stderr.close()
+
+
+@pytest.fixture(scope="module")
+def guarded(start, project):
+    return start(project / "config.yaml", "--max-body-mb", "1")
+
+
+def _get(address, **headers):
+    try:
+        with urllib.request.urlopen(
+            urllib.request.Request(address, headers=headers), timeout=60
+        ) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.loads(error.read())
+
+
+def _send(server, body, kind="application/json", **headers):
+    request = urllib.request.Request(
+        f"{server}/invocations", body, {"Content-Type": kind, **headers}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.loads(error.read())
+
+
+def test_errdetect_serve_answers_json_and_csv_like_the_nightly_run(guarded, batch, scores):
+    plain = batch.assign(decided_at=batch["decided_at"].map(lambda at: at.isoformat()))
+    split = json.loads(plain.to_json(orient="split", double_precision=15, index=False))
+    bodies = [
+        (json.dumps(_records(batch)).encode(), "application/json"),
+        (json.dumps({"dataframe_split": split}).encode(), "application/json; charset=utf-8"),
+        (plain.to_csv(index=False).encode(), "text/csv"),
+    ]
+    for body, kind in bodies:
+        status, told = _send(guarded, body, kind)
+        assert status == 200, told
+        answers = pd.DataFrame(told["predictions"])
+        assert tuple(answers) == ANSWER
+        assert answers["decision_id"].tolist() == batch["decision_id"].tolist()
+        _assert_equal(answers, scores)
+    parts = [json.dumps(_records(batch.iloc[[i]])).encode() for i in range(2 * CLIENTS)]
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        answers = list(pool.map(lambda part: _send(guarded, part), parts))
+    assert {status for status, _ in answers} == {200}
+    _assert_equal(pd.DataFrame([row for _, told in answers for row in told["predictions"]]), scores)
+
+
+_FLAT = '{"dataframe_records": [{"decision_id": %s}]}'
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status", "word"),
+    [
+        (b'{"dataframe_records": [', "application/json", 400, "must be JSON"),
+        (b"\xff\xfe", "application/json", 400, "must be UTF-8"),
+        (b"[]", "application/json", 400, "got a list"),
+        (b"3", "application/json", 400, "got a number"),
+        (b"{}", "application/json", 400, "got neither"),
+        (b"[" * 100_000, "application/json", 400, "nested too deeply"),
+        (b'{"a":' * 100_000, "application/json", 400, "nested too deeply"),
+        ((_FLAT % ("[" * 300 + "]" * 300)).encode(), "application/json", 400, "plain values, got a list"),
+        ((_FLAT % "NaN").encode(), "application/json", 400, "got NaN"),
+        ((_FLAT % "-Infinity").encode(), "application/json", 400, "got -Infinity"),
+        ((_FLAT % ("1" * 6000)).encode(), "application/json", 400, "too long"),
+        ((_FLAT % '"\\ud800"').encode(), "application/json", 400, "surrogate"),
+        ((_FLAT % '"x"').encode(), "application/json", 400, "must have the columns"),
+        (b'{"dataframe_records": [{"a": 1}]}', "application/json", 400, "got 'a'"),
+        (b'{"dataframe_records": [1]}', "application/json", 400, "Row 1 must be a JSON object"),
+        (b'{"dataframe_records": []}', "application/json", 400, "1 to 100,000"),
+        (b'{"instances": [[1]]}', "application/json", 400, "got 'instances'"),
+        (b'{"dataframe_split": {"columns": ["a"], "data": [[1, 2]]}}', "application/json", 400, "have 1 values"),
+        (b'{"dataframe_split": {"columns": ["a", "a"], "data": [[1, 2]]}}', "application/json", 400, "distinct"),
+        (b'{"dataframe_records": [{"a": 1}], "params": {"reasons": 3}}', "application/json", 400, "params"),
+        (b"", "application/json", 400, "must be JSON"),
+        (b"", "text/csv", 400, "1 to 100,000"),
+        (b"decision_id,text\nd1,a,b\n", "text/csv", 400, "have 2 fields, got 3, in row 1"),
+        (b'decision_id,"text\nd1', "text/csv", 400, "must be CSV"),
+        (b"one\ntwo\n", "text/csv", 400, "got 'one'"),
+        (b"PAR1", "application/vnd.apache.parquet", 415, "application/json or text/csv"),
+        (b"{}", "application/json; charset=latin-1", 415, "UTF-8"),
+        (b" " * 1_000_001, "application/json", 413, "at most 1,000,000 bytes"),
+        (b" " * 50_000_000, "text/csv", 413, "at most 1,000,000 bytes"),
+    ],
+)  # fmt: skip
+def test_errdetect_serve_answers_each_fault_in_one_sentence(guarded, body, kind, status, word):
+    got, told = _send(guarded, body, kind)
+    assert (got, set(told)) == (status, {"error_code", "message"}), told
+    assert word in told["message"]
+    for inside in ("Traceback", "site-packages", "\n"):
+        assert inside not in told["message"]
+
+
+def test_errdetect_serve_tells_its_version_and_knows_no_other_path(guarded):
+    status, told = _get(f"{guarded}/version")
+    assert (status, told["model_version"]) == (200, "1")
+    assert 0 <= told["state_age_hours"] < 24
+    assert _get(f"{guarded}/health")[0] == _get(f"{guarded}/ping")[0] == 200
+    assert _get(f"{guarded}/docs")[0] == _get(f"{guarded}/../config.yaml")[0] == 404
+    status, told = _get(f"{guarded}/invocations")
+    assert (status, told["error_code"]) == (405, "METHOD_NOT_ALLOWED")
+    assert _send(guarded, b"{}", **{"Content-Encoding": "gzip"})[0] == 415
+
+
+def test_a_token_is_asked_for_and_an_old_state_is_not_answered_from(
+    start, project, batch, tmp_path
+):
+    home, token = tmp_path / "copy", "a-token-of-the-test-0123"
+    shutil.copytree(project, home)
+    (tmp_path / "token").write_text(f"{token}\n")
+    server = start(home / "config.yaml", "--token-file", str(tmp_path / "token"))
+    body = json.dumps(_records(batch.head(1))).encode()
+    for sent in ({}, {"Authorization": "Bearer another"}, {"Authorization": f"Basic {token}"}):
+        status, told = _send(server, body, **sent)
+        assert (status, told["error_code"]) == (401, "UNAUTHENTICATED")
+        assert token not in json.dumps(told)
+        assert _get(f"{server}/version", **sent)[0] == 401
+    allowed = {"Authorization": f"Bearer {token}"}
+    assert _send(server, body, **allowed)[0] == 200
+    assert _get(f"{server}/health")[0] == 200
+    manifest = home / "errdetect.state" / "served" / "served.json"
+    told = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(told | {"written_at": "2026-01-01T00:00:00+00:00"}))
+    for status, told in (_send(server, body, **allowed), _get(f"{server}/health")):
+        assert status == 503
+        assert "at most 3 days old" in told["message"]
+    assert _get(f"{server}/ping")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "word"),
+    [
+        (["--host", "0.0.0.0"], {}, "loopback address where no token"),
+        ([], {"ERRDETECT_TOKEN": "short"}, "one word of at least 16"),
+        (["--token-file", "nothing here"], {}, "be readable ASCII text"),
+        (["--host", "192.0.2.1", "--port", "9"], {"ERRDETECT_TOKEN": "x" * 20}, "that is free"),
+        (["--set", "state.folder=elsewhere"], {}, "must hold what a served model needs"),
+    ],
+)  # fmt: skip
+def test_errdetect_serve_does_not_start_where_it_could_not_answer(
+    project, options, environment, word
+):
+    command = [sys.executable, "-m", "errdetect", "serve", str(project / "config.yaml"), *options]
+    ended = subprocess.run(
+        [*command, *([] if "--port" in options else ["--port", "0"])],
+        env={**os.environ, **environment}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert ended.returncode == 2, ended.stderr
+    assert word in " ".join(ended.stderr.split())
+    assert "Traceback" not in ended.stderr
+
+
 def _java():
     from errdetect.spark import session
 

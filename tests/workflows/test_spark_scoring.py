@@ -144,7 +144,8 @@ def test_spark_gives_the_scores_and_the_queue_of_one_machine(
             found = [pd.read_parquet(one), pd.read_parquet(other)]
             pd.testing.assert_frame_equal(*found, rtol=1e-12, atol=1e-12)
     local, spark_result = results.values()
-    assert replace(local, files={}).notes == spark_result.notes
+    assert "keeps no state for serving" in spark_result.notes[0]
+    assert replace(local, files={}).notes == spark_result.notes[1:]
     assert (local.run_id, local.n_scored, local.n_rejected) == (
         spark_result.run_id, spark_result.n_scored, spark_result.n_rejected,
     )  # fmt: skip

@@ -292,7 +292,9 @@ def demo(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the demo.")] = Path(
         "errdetect-demo"
     ),
-    decisions: Annotated[int, typer.Option(help="Decisions to simulate.")] = 60_000,
+    decisions: Annotated[
+        int, typer.Option(help="Decisions to simulate; with fewer, a model may not pass the gate.")
+    ] = 60_000,
     seed: Annotated[int, typer.Option(help="Random seed of the marketplace.")] = 7,
     as_json: Json = False,
     quiet: Quiet = False,

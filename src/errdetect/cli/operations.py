@@ -1,6 +1,7 @@
 """Commands for what runs for years: monitoring, evidence, the config's schema."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,7 +18,7 @@ from errdetect.cli.commands import (
     progress_printer,
 )
 
-__all__ = ["config_schema", "evidence", "monitor"]
+__all__ = ["config_schema", "evidence", "monitor", "serve"]
 
 
 @app.command()
@@ -47,6 +48,43 @@ def monitor(
     print_result(result, as_json)
     if result.is_alert:
         raise typer.Exit(1)
+
+
+@app.command()
+def serve(
+    config: ConfigFile,
+    host: Annotated[
+        str,
+        typer.Option(metavar="ADDRESS", help="Where to listen; beyond loopback a token is needed."),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, metavar="N", help="0 takes any that is free.")
+    ] = 8000,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Holds the token that clients must send; or set ERRDETECT_TOKEN in the environment.",
+        ),
+    ] = None,
+    max_body_mb: Annotated[
+        float, typer.Option(min=0.001, max=1000, metavar="MB", help="Size of a request's body.")
+    ] = 32.0,
+    overrides: Overrides = None,
+    quiet: Quiet = False,
+) -> None:
+    """Serve the champion over HTTP: POST /invocations answers like the latest `errdetect score`.
+
+    JSON or CSV of decisions in, JSON out; /health, /ping and /version. Nothing is answered from a state older
+    than state.max_age_days (status 503). Runs until it is interrupted.
+
+    Example: `errdetect serve market/config.yaml --port 8000`
+    """
+    from errdetect.workflows.serve import ServeSettings
+    from errdetect.workflows.serve import serve as run
+
+    settings = ServeSettings(host, port, token_file, max_body_mb)
+    run(load_settings(config, overrides), settings, progress=progress_printer(quiet))
 
 
 @app.command()

@@ -30,6 +30,7 @@ from errdetect.yaml_files import parse_yaml
 __all__ = [
     "ColumnProfile",
     "TableProfile",
+    "join_profiles",
     "lexicon",
     "match_name",
     "plain_name",
@@ -124,12 +125,13 @@ class ColumnProfile:
 
 @dataclass(frozen=True)
 class TableProfile:
-    """A file or a sheet, with its columns."""
+    """A file or a sheet, with its columns; or several with equal columns, `parts`, as one table."""
 
     source: str
     sheet: str | None
     n_rows: int
     columns: Mapping[str, ColumnProfile]
+    parts: tuple[str, ...] = ()
 
     @property
     def shown(self) -> str:
@@ -156,7 +158,7 @@ def lexicon() -> Mapping[str, Any]:
         actions[meaning].append(plain_word(word))
     groups = {
         key: {meaning: {plain_word(str(w)) for w in words} for meaning, words in raw[key].items()}
-        for key in ("verdicts", "sources", "appeals")
+        for key in ("verdicts", "sources", "appeals", "appeals_named")
     }
     return {
         "names": names,
@@ -184,8 +186,14 @@ def _inflected(words: Iterable[str]) -> set[str]:
     return out
 
 
+#: Letters that do not decompose into a plain one and an accent.
+_PLAIN = str.maketrans(
+    {"ß": "ss", "ł": "l", "Ł": "L", "ı": "i", "ø": "o", "Ø": "O", "đ": "d", "Đ": "D", "æ": "ae"}
+)
+
+
 def _bare(text: str) -> str:
-    text = text.replace("ß", "ss").replace("ł", "l").replace("Ł", "L")
+    text = text.translate(_PLAIN)
     decomposed = unicodedata.normalize("NFKD", text)
     return "".join(c for c in decomposed if not unicodedata.combining(c))
 
@@ -221,7 +229,9 @@ def match_name(name: str, target: str) -> float:
     """
     plain = plain_name(name)
     unqualified = plain_name(re.sub(r"\([^)]*\)|\[[^\]]*\]", " ", name))  # Risk Score (0-1000)
-    best = 0.0
+    # The end of a nested object's path says most: listing.seller, event.model.version.
+    inner = name.partition(".")[2]
+    best = 0.95 * match_name(inner, target) if inner else 0.0
     # Umlauts written out, and words joined without a sign: pruefer, decisionid.
     joined = re.sub(_JOINED, r"\1_\2", plain)
     full = "_".join(lexicon()["short"].get(word, word) for word in plain.split("_"))
@@ -254,6 +264,35 @@ def read_profiles(source: Sources) -> list[TableProfile]:
     else:
         tables.append(_profile(files_found, str(source), None))
     return [table for table in tables if table.n_rows and len(table.columns) > 1]
+
+
+def join_profiles(tables: Sequence[TableProfile]) -> list[TableProfile]:
+    """Make one table of files with the same columns, such as a log for each market.
+
+    Parameters
+    ----------
+    tables
+        From `read_profiles`.
+
+    Returns
+    -------
+    list of TableProfile
+        Each joined table stands where its first part stood.
+    """
+    groups: dict[tuple[str | None, frozenset[str]], list[TableProfile]] = {}
+    for table in tables:
+        groups.setdefault((table.sheet, frozenset(table.columns)), []).append(table)
+    out = []
+    for (sheet, _), parts in groups.items():
+        sources = list(dict.fromkeys(part.source for part in parts))
+        if len(sources) == 1:
+            out += parts
+            continue
+        mapping = None if sheet is None else FileSource(path="", sheet=sheet)
+        files_found = find_files(sources, mapping=mapping)
+        joined = _profile(files_found, ", ".join(sources), sheet)
+        out.append(replace(joined, parts=tuple(sources)))
+    return out
 
 
 def _profile(found: Sequence[SourceFile], source: str, sheet: str | None) -> TableProfile:

@@ -23,10 +23,10 @@ import pyarrow.parquet as pq
 from errdetect.data.database_tables import read_table_batches
 from errdetect.data.excel_sheets import read_sheet
 from errdetect.data.file_opening import DAMAGE, detect_encoding, open_seekable, open_source
-from errdetect.data.json_documents import iter_json_rows
+from errdetect.data.json_documents import flatten_objects, iter_json_rows
 from errdetect.data.log_presets import DOCUMENT_PRESETS, apply_preset
 from errdetect.data.sources import SourceFile
-from errdetect.data.table_mapping import apply_mapping
+from errdetect.data.table_mapping import apply_mapping, has_value
 from errdetect.errors import DataError, error_message, escape_hidden
 from errdetect.table_settings import FileSource
 
@@ -439,6 +439,8 @@ def _parse_with_arrow(block: bytes, times: set[str]) -> pa.Table | None:
         table.validate(full=True)
     except pa.ArrowInvalid:
         return None
+    if any(pa.types.is_struct(f.type) and "timestamp" in str(f.type) for f in table.schema):
+        return None
     for column in table.columns:
         if pa.types.is_floating(column.type) and (pc.max(pc.abs(column)).as_py() or 0) >= _EXACT:
             return None
@@ -551,6 +553,8 @@ def read_batches(
     wanted = columns if file.mapping is None or not file.mapping.converts else None
     with translate_read_errors(file):
         for batch in _read_raw(file, batch_rows, wanted, share):
+            if file.format == "jsonl" and (file.mapping is None or file.mapping.preset is None):
+                batch = replace(batch, table=flatten_objects(batch.table))
             yield _map_batch(_add_partition_columns(batch, file, wanted), file)
 
 
@@ -585,6 +589,10 @@ def _map_batch(batch: RawBatch, file: SourceFile) -> RawBatch:
             rows = rows[kept]
     if table.num_columns:
         table = apply_mapping(table, mapping, file.table, batch.source)
+    if mapping.only_with is not None and mapping.only_with in table.column_names:
+        given = has_value(mapping.only_with, table[mapping.only_with].combine_chunks())
+        skipped += int(np.sum(~given))
+        table, rows = table.filter(pa.array(given)), rows[given]
     return RawBatch(batch.source, table, rows, batch.broken, skipped)
 
 

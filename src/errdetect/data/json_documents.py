@@ -1,12 +1,14 @@
-"""Reading JSON documents that are no JSON Lines: one list of rows, printed in any way, or in an object."""
+"""Reading JSON that is no plain JSON Lines: one list of rows printed in any way, rows of nested objects."""
 
 import json
 from collections.abc import Iterator
 from typing import IO, Any
 
+import pyarrow as pa
+
 from errdetect.errors import DataError, error_message
 
-__all__ = ["iter_json_rows"]
+__all__ = ["flatten_objects", "iter_json_rows"]
 
 #: Most characters of one row, and of a document whose list stands inside an object.
 _LONGEST = 64 << 20
@@ -106,3 +108,33 @@ def _find_rows(value: Any, depth: int) -> list[Any] | None:
 def _fault(shown: str, text: str) -> DataError:
     do = "Write one JSON object a line, or one list of objects."
     return DataError(error_message(shown, "be JSON", f"{text[:40]!r}", do))
+
+
+def flatten_objects(table: pa.Table) -> pa.Table:
+    """Give each field of a nested object a column of its own, named by its path.
+
+    Parameters
+    ----------
+    table
+        Rows as they were read. Lists stay as they are, and so does an object whose field would get
+        the name of another column.
+
+    Examples
+    --------
+    >>> rows = pa.table({"id": ["a"], "model": [{"name": "cnn", "out": {"p": 0.5}}]})
+    >>> flatten_objects(rows).to_pylist()
+    [{'id': 'a', 'model.name': 'cnn', 'model.out.p': 0.5}]
+    """
+    arrays: dict[str, pa.ChunkedArray] = {}
+    open_columns = list(zip(table.column_names, table.columns, strict=True))
+    names = set(table.column_names)
+    while open_columns:
+        name, values = open_columns.pop(0)
+        kind = values.type
+        inner = [] if not pa.types.is_struct(kind) else [f"{name}.{one.name}" for one in kind]
+        if not inner or len(set(inner)) < len(inner) or names & set(inner):
+            arrays[name] = values
+            continue
+        names |= set(inner)
+        open_columns[:0] = list(zip(inner, values.flatten(), strict=True))
+    return pa.table(arrays) if arrays else table

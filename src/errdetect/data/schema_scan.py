@@ -492,6 +492,11 @@ def _require_columns(
             )
 
 
+def _why_skipped(file: SourceFile) -> str:
+    column = None if file.mapping is None else file.mapping.only_with
+    return "rows are events of another kind" if column is None else f"rows have no {column}"
+
+
 def _file_notes(
     files: Sequence[SourceFile], facts: Sequence[_FileScan], schema: Sequence[ColumnSpec]
 ) -> list[str]:
@@ -502,7 +507,7 @@ def _file_notes(
         if not one.n_rows + one.broken
     ]
     told += [
-        f"{file.shown}: {one.skipped:,} rows are events of another kind, left out"
+        f"{file.shown}: {one.skipped:,} {_why_skipped(file)}, left out"
         for file, one in zip(files, facts, strict=True)
         if one.skipped
     ]

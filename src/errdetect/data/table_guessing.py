@@ -83,11 +83,14 @@ class GuessedTable:
         Which of our tables it is; None where it fits none.
     guesses
         One for each column that was taken for something, the surest first.
+    inside
+        Whether these are the reviews in the decisions' own table.
     """
 
     table: TableProfile
     role: Role | None
     guesses: tuple[ColumnGuess, ...]
+    inside: bool = False
 
     def column(self, target: str) -> ColumnProfile | None:
         """Return the column that is surely this one of ours."""
@@ -118,7 +121,7 @@ def guess_tables(tables: Sequence[TableProfile]) -> list[GuessedTable]:
     Returns
     -------
     list of GuessedTable
-        In the order given; at most one has each role.
+        In the order given; at most one has each role. Reviews in the decisions' own table follow.
     """
     linked = [_linking_columns(table, tables) for table in tables]
     fits = [
@@ -138,7 +141,29 @@ def guess_tables(tables: Sequence[TableProfile]) -> list[GuessedTable]:
         known = replace(others, linked=linked[place]) if held == "decisions" else others
         guesses = () if held is None else _assign(table, held, known)
         out.append(GuessedTable(table, held, guesses))
+    if "reviews" not in chosen.values():
+        out += [inside for one in out if (inside := _reviews_inside(one)) is not None]
     return out
+
+
+def _reviews_inside(found: GuessedTable) -> GuessedTable | None:
+    """Return the reviews that stand in the decisions' own table; None where it surely holds none.
+
+    A verdict and its time must both be named as such: a log has many words and times of other kinds.
+    """
+    key = found.column("decision_id")
+    if found.role != "decisions" or key is None:
+        return None
+    used = {one.column for one in found.guesses if one.sure} - {key.name}
+    free = {name: one for name, one in found.table.columns.items() if name not in used}
+    guesses = _assign(replace(found.table, columns=free), "reviews", _others_of(found))
+    inside = replace(found, role="reviews", guesses=guesses, inside=True)
+    needed = (inside.column("verdict"), inside.column("reviewed_at"))
+    named = all(
+        column is not None and match_name(column.name, target) >= 0.7
+        for column, target in zip(needed, ("verdict", "reviewed_at"), strict=True)
+    )
+    return inside if named else None
 
 
 def _linking_columns(table: TableProfile, tables: Sequence[TableProfile]) -> frozenset[str]:

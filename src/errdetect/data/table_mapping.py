@@ -4,6 +4,8 @@ import difflib
 import hashlib
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -13,7 +15,7 @@ from errdetect.errors import DataError, error_message
 from errdetect.schemas import DECISIONS, DRAWS, REVIEWS
 from errdetect.table_settings import TableMapping
 
-__all__ = ["apply_mapping", "needs_mapping", "review_digests"]
+__all__ = ["apply_mapping", "has_value", "needs_mapping", "review_digests"]
 
 _TEXT = pa.large_string()
 _TIMES = [c.name for c in (*DECISIONS, *REVIEWS, *DRAWS) if c.kind == "timestamp"]
@@ -141,6 +143,19 @@ def _replace_words(column: str, values: pa.Array, words: Mapping[str, str]) -> p
     keys = pa.array([word.strip().lower() for word in words], _TEXT)
     place = pc.index_in(pc.utf8_lower(pc.utf8_trim_whitespace(texts)), value_set=keys)
     return pc.coalesce(pa.array(list(words.values()), _TEXT).take(place), texts)
+
+
+def has_value(column: str, values: pa.Array) -> npt.NDArray[np.bool_]:
+    """Return which rows have a value, shape (n,); text of spaces is none.
+
+    Examples
+    --------
+    >>> has_value("verdict", pa.array(["upheld", "", None])).tolist()
+    [True, False, False]
+    """
+    texts = pc.utf8_trim_whitespace(to_text(column, values).values)
+    given = pc.not_equal(pc.coalesce(texts, pa.scalar("", _TEXT)), "")
+    return np.asarray(given.to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 
 def review_digests(arrays: Mapping[str, pa.Array]) -> pa.Array:

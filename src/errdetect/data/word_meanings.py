@@ -15,8 +15,15 @@ __all__ = [
     "tells_of_appeals",
 ]
 
-_YES = {"true", "yes", "y", "1", "t", "ja", "j", "oui", "o", "si", "s", "tak", "x", "sim"}
-_NO = {"false", "no", "n", "0", "f", "nein", "non", "nie", "nao", "nee"}
+_YES = {"true", "yes", "y", "1", "t", "ja", "j", "oui", "o", "si", "s", "tak", "x", "sim", "evet"}
+_NO = {"false", "no", "n", "0", "f", "nein", "non", "nie", "nao", "nee", "hayir"}
+
+#: What turns a verdict round, before or (Turkish) after it: what is not correct is wrong. Of actions it tells
+#: nothing: what was not removed may be restricted.
+_NEGATED = re.compile(
+    r"(?:(?:is |was )?not |nicht |pas |non |no |nie |nao |niet |geen )(.+)|(.+) degil"
+)
+
 
 #: Parts of names that tell what `yes` says of a decision, or of its action.
 _RIGHT = [
@@ -107,11 +114,30 @@ def _meaning(word: str, target: str) -> str | None:
     found = next((meaning for meaning, words in groups.items() if word in words), None)
     if found is not None or kind == "sources":
         return found
+    if kind == "verdicts" and (appeal := _named_appeal(word)) is not None:
+        return appeal
+    negated = _NEGATED.fullmatch(word) if kind == "verdicts" else None
+    if negated is not None:
+        plain = _meaning(negated[1] or negated[2], target)
+        return "overturned" if plain == "upheld" else None
     idle = lexicon()["idle"][kind]
     bare = " ".join(one for one in word.split() if one not in idle and not _LASTING.fullmatch(one))
     if not bare or bare == word or bare in _YES | _NO:
         return None
     return next((meaning for meaning, words in groups.items() if bare in words), None)
+
+
+def _named_appeal(word: str) -> str | None:
+    """Return what an answer that names the appeal means: a `valid appeal` overturns the decision."""
+    pattern = lexicon()["appealing"]
+    words = word.split()
+    rest = " ".join(one for one in words if not pattern.fullmatch(plain_name(one)))
+    if not rest or rest == word:
+        return None
+    groups: tuple[Mapping[str, set[str]], ...] = (lexicon()["appeals_named"], lexicon()["appeals"])
+    return next(
+        (meaning for group in groups for meaning, known in group.items() if rest in known), None
+    )
 
 
 def _appeal_meanings(column: ColumnProfile) -> dict[str, str]:

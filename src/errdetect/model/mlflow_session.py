@@ -31,6 +31,7 @@ __all__ = [
     "open_mlflow",
     "open_server",
     "refuse_damaged",
+    "scoring_server",
 ]
 
 DATABASE = "mlflow.db"
@@ -68,6 +69,31 @@ def mlflow_error(text: str, code: str) -> Exception:
 
     error: Exception = MlflowException(text, error_code=ErrorCode.Value(code))
     return error
+
+
+def scoring_server(folder: Path, options: dict[str, Any]) -> tuple[Any, Any, frozenset[str]]:
+    """Load a model as MLflow loads it, and return its scoring server.
+
+    Parameters
+    ----------
+    folder
+        The model's, as MLflow keeps it.
+    options
+        Its `model_config`.
+
+    Returns
+    -------
+    (ASGI application, model, names of the signature's columns)
+        The model is what its own loader returned.
+    """
+    from mlflow.pyfunc import load_model, scoring_server
+
+    model = load_model(str(folder), model_config=options)
+    names = frozenset(model.metadata.get_input_schema().input_names())
+    logging.getLogger("mlflow").setLevel(
+        logging.ERROR
+    )  # it warns of each column not in the signature
+    return scoring_server.init(model), model.get_raw_model(), names
 
 
 @contextmanager

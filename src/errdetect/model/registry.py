@@ -319,6 +319,29 @@ class ModelRegistry:
         ModelError
             Where the model's files are damaged.
         """
+        found = self._place(version)
+        return None if found is None else (load_bundle(found[0]), found[1])
+
+    def model_folder(self) -> Path:
+        """Return the champion's folder as MLflow keeps it, for its `load_model`.
+
+        Raises
+        ------
+        ModelError
+            Where there is no champion, or its files are damaged.
+        """
+        self.load()
+        found = self._place(None)
+        place = None if found is None else found[0]
+        kept = next(
+            (one for one in (place.parents if place else ()) if (one / "MLmodel").is_file()), None
+        )
+        if kept is None:
+            raise ModelError(self._no_model_text(None))
+        return kept
+
+    def _place(self, version: str | None) -> tuple[Path, str] | None:
+        """Return where a version's files are, and its number."""
         if self.uri is None:
             relocate(self.folder)
         known = self._read()
@@ -332,7 +355,7 @@ class ModelRegistry:
             got = f"no files of version {version} ({model or 'no model'}) below '{self.shown}'"
             do = "Copy the whole folder with its artifacts, or train again."
             raise ModelError(error_message("The registry", must, got, do))
-        return load_bundle(place), version
+        return place, version
 
     def champion_version(self) -> tuple[str, str | None] | None:
         """Return the champion's version and the digest of its files, without loading either.

@@ -11,7 +11,12 @@ import pandas as pd
 from errdetect.config import load_config
 from errdetect.data.action_meanings import action_meanings, canonical_action
 from errdetect.data.atomic_writing import write_text
-from errdetect.data.column_profiles import ColumnProfile, TableProfile, read_profiles
+from errdetect.data.column_profiles import (
+    ColumnProfile,
+    TableProfile,
+    join_profiles,
+    read_profiles,
+)
 from errdetect.data.table_guessing import (
     ColumnGuess,
     GuessedTable,
@@ -141,7 +146,7 @@ def init(
     if not tables:
         do = "Name your decision log, and the file with your reviews."
         raise ConfigError([error_message("init", "find a table with rows", "none", do)])
-    found = guess_tables(tables)
+    found = guess_tables(join_profiles(tables))
     if ask is not None:
         found = [_confirmed(one, ask) for one in found]
     text, points = _write(found, policies, place, ask)
@@ -196,9 +201,13 @@ def _write(
     text.add(0, "data:")
     points: list[str] = []
     roles = {one.role: one for one in found if one.role is not None}
+    inside = [
+        guess.column for one in found if one.inside for guess in one.guesses
+        if guess.sure and guess.target != "decision_id"
+    ]  # fmt: skip
     for role in ("decisions", "reviews", "draws"):
         if role in roles:
-            points += _write_table(text, roles[role], place, ask)
+            points += _write_table(text, roles[role], place, ask, inside)
     if "decisions" not in roles:
         text.add(1, "decisions: YOUR_DECISIONS  # the log of the machine's decisions was not found")
         points.append("which file holds the decisions")
@@ -228,14 +237,22 @@ def _relative(source: str, place: Path) -> str:
     return Path(os.path.relpath(source, place.resolve().parent)).as_posix()
 
 
-def _write_table(text: ConfigText, found: GuessedTable, place: Path, ask: Ask | None) -> list[str]:
+def _write_table(
+    text: ConfigText,
+    found: GuessedTable,
+    place: Path,
+    ask: Ask | None,
+    reviewed: Sequence[str],
+) -> list[str]:
     """Write a table's entry; one that lacks what it needs is written as a comment."""
     role = str(found.role)
     missing = [target for target in _NEEDED[role] if found.column(target) is None]
     text.add(1, f"# {found.table.shown}: {found.table.n_rows:,} rows")
     with text.commented(bool(missing) and role != "decisions"):
         text.add(1, f"{role}:")
-        text.add(2, f"path: {quote(_relative(found.table.source, place))}")
+        paths = [quote(_relative(part, place)) for part in found.table.parts]
+        own = quote(_relative(found.table.source, place))
+        text.add(2, f"path: [{', '.join(paths)}]" if paths else f"path: {own}")
         if found.table.sheet is not None:
             text.add(2, f"sheet: {quote(found.table.sheet)}")
         text.add(2, "columns:")
@@ -244,6 +261,8 @@ def _write_table(text: ConfigText, found: GuessedTable, place: Path, ask: Ask | 
         points = [f"which column of {found.table.shown} is the {target}" for target in missing]
         for target in missing:
             text.add(3, f"# YOUR_COLUMN: {target}", "needed")
+        if found.inside:
+            text.add(2, "only_with: verdict", "rows without one are decisions that nobody reviewed")
         points += _write_times(text, found, ask)
         points += _write_numbers(text, found)
         points += _write_words(text, found)
@@ -253,7 +272,7 @@ def _write_table(text: ConfigText, found: GuessedTable, place: Path, ask: Ask | 
         if not one.sure and one.target not in missing
     ]
     if role == "decisions":
-        late = _later_columns(found)
+        late = _later_columns(found, reviewed)
         if late:
             text.add(1, f"drop: [{', '.join(map(quote, late))}]", "known only after the decision")
     return points
@@ -467,11 +486,11 @@ _FLAGS = (
 )
 
 
-def _later_columns(found: GuessedTable) -> list[str]:
-    """Return further columns whose names or times tell what is known only after the decision."""
-    used = {one.column for one in found.guesses if one.sure}
+def _later_columns(found: GuessedTable, reviewed: Sequence[str]) -> list[str]:
+    """Return further columns that hold the reviews, or tell what is known only after the decision."""
+    used = {one.column for one in found.guesses if one.sure} | set(reviewed)
     decided = found.column("decided_at")
-    late = []
+    late = list(reviewed)
     for name, column in found.table.columns.items():
         if name in used:
             continue

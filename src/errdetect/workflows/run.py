@@ -8,7 +8,7 @@ import pandas as pd
 
 from errdetect.config import Config
 from errdetect.data.atomic_writing import write_parquet
-from errdetect.errors import ConfigError, ErrdetectError, error_message
+from errdetect.errors import DataError, ErrdetectError, error_message
 from errdetect.schemas import AUDIT
 from errdetect.workflows.estimate import estimate
 from errdetect.workflows.load_data import Progress, read_tables
@@ -147,7 +147,7 @@ def _estimate(config: Config, place: Path, progress: Progress) -> tuple[str, Map
     if not (reviews["source"] == AUDIT).any():
         do = "Plan one: errdetect plan-audit CONFIG --out audit --budget 300"
         must = "hold an audit: error rates come from random samples only"
-        raise ConfigError([error_message("The reviews", must, "none", do)])
+        raise DataError(error_message("The reviews", must, "none", do))
     result = estimate(config, place / "estimates", progress=progress)
     return "error rates with 95 % intervals", {"estimates": result.files["estimates"]}
 

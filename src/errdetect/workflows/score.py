@@ -217,6 +217,11 @@ def _score_in(
     digest = registry.digest(version)
     if isinstance(source, ScoringSource) and digest is not None:
         served = write_served_state(config, source, current, snapshot, (version, digest))
+    elif config.state.keep:
+        served = [
+            "--engine spark keeps no state for serving: a served model goes on with that of the latest run on one "
+            "machine until state.max_age_days, then answers nothing"
+        ]
     notes = [
         *served,
         *scored.notes,

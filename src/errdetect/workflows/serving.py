@@ -28,7 +28,7 @@ from errdetect.workflows.decision_explainer import Explainer
 from errdetect.workflows.score_batches import BatchScorer
 from errdetect.workflows.served_state import ServedState, read_served_state, served_stamp
 
-__all__ = ["ANSWER", "MOST_ROWS", "ServedModel"]
+__all__ = ["ANSWER", "MOST_ROWS", "UNFORESEEN", "ServedModel", "age_hours"]
 
 #: Columns of an answer, one row for each decision asked about, in order.
 ANSWER = (
@@ -36,7 +36,7 @@ ANSWER = (
     "model_version", "state_as_of", "state_age_hours", "refused",
 )  # fmt: skip
 #: What a content that nobody thought of may raise: its traceback belongs into the log, not into an answer.
-_UNFORESEEN = (
+UNFORESEEN = (
     ArithmeticError,
     LookupError,
     TypeError,
@@ -71,6 +71,10 @@ class ServedModel:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _held: tuple[tuple[int, int] | None, ServedState] | None = None
 
+    def get_raw_model(self) -> "ServedModel":
+        """Return itself, by the name under which MLflow hands it out."""
+        return self
+
     def state(self) -> ServedState:
         """Return the state; read again where a scoring run has written another.
 
@@ -91,7 +95,7 @@ class ServedModel:
             do = "Serve the champion, or promote this version; then run `errdetect score`."
             raise ModelError(error_message(f"The state in '{self.folder}'", must, got, do))
         most = state.max_age_days if self.max_age_days is None else self.max_age_days
-        age = _age_hours(state)
+        age = age_hours(state)
         if age > 24 * most:
             must = f"be at most {most:g} days old (state.max_age_days)"
             got = f"one of {state.written_at:%Y-%m-%d %H:%M} UTC, {age / 24:.1f} days old"
@@ -131,7 +135,7 @@ class ServedModel:
             return self._answer(decisions, state, explain=explain)
         except ErrdetectError as error:
             raise mlflow_error(str(error), "INVALID_PARAMETER_VALUE") from None
-        except _UNFORESEEN as error:
+        except UNFORESEEN as error:
             _LOG.exception("a request could not be answered")
             text = f"The request could not be answered ({type(error).__name__}); the server's log says more."
             raise mlflow_error(text, "INTERNAL_ERROR") from None
@@ -159,7 +163,7 @@ class ServedModel:
             out.loc[copies] = out.loc[at].to_numpy(object)
         out.loc[refused.index, "refused"] = refused.to_numpy(object)
         out["state_as_of"] = state.written_at.isoformat(timespec="seconds")
-        out["state_age_hours"] = round(_age_hours(state), 2)
+        out["state_age_hours"] = round(age_hours(state), 2)
         out = out.where(out.notna(), None)  # JSON has no NaN
         for name in ("p_error", "expected_harm") if not len(refused) else ():
             out[name] = out[name].astype("float64")
@@ -207,7 +211,8 @@ class ServedModel:
         return out.assign(reasons=reasons, model_version=state.model_version)
 
 
-def _age_hours(state: ServedState) -> float:
+def age_hours(state: ServedState) -> float:
+    """Return how old a state is, in hours."""
     return (datetime.now(UTC) - state.written_at).total_seconds() / 3600
 
 

@@ -666,17 +666,12 @@ def _read_parquet(
 
 
 def _row_group_runs(metadata: pq.FileMetaData, rows: int) -> Iterator[tuple[list[int], int]]:
-    """Split row groups into runs of at least so many rows, with their rows: one pass over all keeps what it read."""
-    run: list[int] = []
-    held = 0
-    for group in range(metadata.num_row_groups):
-        run.append(group)
-        held += metadata.row_group(group).num_rows
-        if held >= rows:
-            yield run, held
-            run, held = [], 0
-    if run:
-        yield run, held
+    """Split row groups into runs of about so many rows, with their rows: one pass over all keeps what it read."""
+    groups = range(metadata.num_row_groups)
+    sizes = np.array([metadata.row_group(group).num_rows for group in groups], np.int64)
+    number = (np.cumsum(sizes) - sizes) // rows
+    for run in np.unique(number):
+        yield np.flatnonzero(number == run).tolist(), int(sizes[number == run].sum())
 
 
 def _read_excel(file: SourceFile, batch_rows: int) -> Iterator[RawBatch]:

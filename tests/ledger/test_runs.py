@@ -186,10 +186,10 @@ def test_scores_come_in_parts(ledger, make_run):
     run, queue, scored = make_run(queued=("d1", "d3"), scored=("d1", "d2", "d3"))
     parts = [scored.iloc[:2], scored.iloc[2:]]
     with pytest.raises(DataError, match=r"hold scored decisions only, got 1 others, such as 'd3'"):
-        ledger.record_run(run, queue, iter(parts[:1]))
+        ledger.record_run(run, queue, iter(parts[:1]), 2)
     assert ledger.runs().empty  # nothing of it stays
     assert np.isnan(ledger.inclusion_probabilities(["d1"])).all()
-    assert ledger.record_run(run, queue, iter(parts)) == QueueCounts(2, 0)
+    assert ledger.record_run(run, queue, iter(parts), 3) == QueueCounts(2, 0)
     assert ledger.runs()["n_scored"].tolist() == [3]
     assert not np.isnan(ledger.inclusion_probabilities(["d1", "d2", "d3"])).any()
 

@@ -100,7 +100,11 @@ class RunRecords:
     engine: Engine
 
     def record_run(
-        self, run: ScoringRun, queue: pd.DataFrame, scored: pd.DataFrame | Iterable[pd.DataFrame]
+        self,
+        run: ScoringRun,
+        queue: pd.DataFrame,
+        scored: pd.DataFrame | Iterable[pd.DataFrame],
+        n_scored: int | None = None,
     ) -> QueueCounts:
         """Record a scoring run and add its queue; a decision is queued once only.
 
@@ -117,6 +121,8 @@ class RunRecords:
             `scored_at`) sets a decision's inclusion probability; where another run queued it, it is
             1, as its review is then certain. Also part by part, in bounded memory; parts have no
             decision in common.
+        n_scored
+            Number of decisions scored; needed where they come in parts.
 
         Returns
         -------
@@ -159,10 +165,10 @@ class RunRecords:
                 _refuse_other_queue(run.run_id, len(rows) - len(already))
                 return QueueCounts(0, len(rows))
             new = [row for row in rows if row["decision_id"] not in already]
-            _insert_run(connection, run, 0, len(new))
-            n_scored = _insert_scores(connection, run, parts, queued)
-            own = tables.RUNS.c.run_id == run.run_id
-            connection.execute(update(tables.RUNS).where(own).values(n_scored=n_scored))
+            n_scored = len(scored) if isinstance(scored, pd.DataFrame) else n_scored
+            assert n_scored is not None
+            _insert_run(connection, run, n_scored, len(new))
+            _insert_scores(connection, run, parts, queued)
             upsert_rows(connection, tables.QUEUED, new)
             _mark_certain_reviews(connection, run.run_id)
             note = f"{n_scored:,} scored, {len(new):,} queued, {len(already):,} already queued"
@@ -349,9 +355,9 @@ def _refuse_unscored(strange: pd.Series) -> None:
 
 def _insert_scores(
     connection: Connection, run: ScoringRun, parts: Iterable[pd.DataFrame], queued: pd.Series
-) -> int:
-    """Record every decision's scores, some at a time; a later run's stay. Return their number."""
-    moment, n, unscored = to_utc(run.scored_at), 0, queued
+) -> None:
+    """Record every decision's scores, some at a time; a later run's stay."""
+    moment, unscored = to_utc(run.scored_at), queued
     for scored in parts:
         require_columns(scored, ["decision_id", "inclusion_probability"], "The scores")
         _refuse_repeated("The scores", scored["decision_id"])
@@ -363,9 +369,7 @@ def _insert_scores(
             columns = frame_to_columns(part, tables.SCORED)
             columns |= {"run_id": [run.run_id] * len(part), "scored_at": [moment] * len(part)}
             upsert_columns(connection, tables.SCORED, columns, later=tables.SCORED.c.scored_at)
-        n += len(scored)
     _refuse_unscored(unscored)
-    return n
 
 
 def _insert_run(connection: Connection, run: ScoringRun, n_scored: int, n_queued: int) -> None:

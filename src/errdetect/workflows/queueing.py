@@ -490,12 +490,17 @@ def recorded_draw(config: Config, run: ScoringRun, terms: pd.DataFrame) -> Queue
 
 
 def record_draw(
-    config: Config, run: ScoringRun, queue: pd.DataFrame, scores: Iterable[pd.DataFrame]
+    config: Config,
+    run: ScoringRun,
+    queue: pd.DataFrame,
+    scores: Iterable[pd.DataFrame],
+    n_scored: int,
 ) -> pd.DataFrame:
     """Record the run; return the part of its queue that no other run queued in the meantime."""
     told = queue[QUEUE.names].drop(columns=["run_id", "scored_at"])
     with open_project_ledger(config) as ledger:
-        counts = ledger.record_run(run, told, (part[list(_CHANCES)] for part in scores))
+        parts = (part[list(_CHANCES)] for part in scores)
+        counts = ledger.record_run(run, told, parts, n_scored)
         if not counts.already:
             return queue
         standing = ledger.queued_decisions(queue["decision_id"].tolist())

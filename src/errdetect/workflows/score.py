@@ -202,7 +202,7 @@ def _score_in(
     queue = _explain_queue(source, explainer, drawn.queue, scoring_threads(config))
     if config.queue.record and not drawn.recorded:
         progress("recording the run in the ledger")
-        queue = record_draw(config, run, queue, drawn.ledger_rows())
+        queue = record_draw(config, run, queue, drawn.ledger_rows(), drawn.n)
     intake = snapshot.intake
     origin = describe_run(
         config, "score", {**told, "also": also}, decisions=drawn.period, reviews=snapshot.reviews,

@@ -168,3 +168,15 @@ def test_long_tables_say_how_many_they_leave_out():
     block = table("Rows", ["n"], [[str(n)] for n in range(300)])
     assert len(block.rows) == 250
     assert "the first 250 of 300" in render_page(Page("t", sections=[Section("s", [block])]))
+
+
+def test_every_region_has_a_name_of_its_own():
+    cases = table("Cases", ["No."], [["1"]])
+    owners = table("Owners", ["Who"], [["Ana"]])
+    page = render_page(
+        Page("Pack", sections=[Section(name, [cases]) for name in ("Spam", "Owners")])
+    )
+    page += render_page(Page("Plan", sections=[Section("Owners", [owners])]))
+    names = re.findall(r'role="region" aria-label="([^"]*)"', page)
+    assert len(names) == 3
+    assert len({*names, "Spam", "Owners"}) == 5

@@ -14,23 +14,35 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyarrow.types as pat
 
+from errdetect.data.erasing_rows import ROW_FORMATS, empty_rows, sheet_texts
 from errdetect.data.provenance import PARQUET_KEY, RUN_FILE, digest_file, digest_value, read_run
 from errdetect.errors import DataError
 
-__all__ = ["FORGOTTEN", "erase_from_outputs", "erase_texts", "files_naming"]
+__all__ = [
+    "FORGOTTEN",
+    "erase_from_outputs",
+    "erase_texts",
+    "files_naming",
+    "returned_workbooks",
+]
 
 #: What stands in the place of an id within a text.
 FORGOTTEN = "forgotten"
 #: Columns of outputs that quote what the author of a decision's content wrote.
-CONTENT = ("text", "reasons", "against", "contrast", "contrast_text", "text_own", "text_other")
+CONTENT = (
+    "text", "reasons", "against", "contrast", "contrast_text", "text_own", "text_other", "why", "reason", "comment",
+)  # fmt: skip
 _TEXTS = {".csv", ".json", ".jsonl", ".md", ".txt", ".html", ".svg"}
+_BOOKS = (".xlsx", ".xlsm")
 _TAGS = re.compile(
     r"(<(?:style|script)\b.*?</(?:style|script)>|<[^>]*>)", re.DOTALL | re.IGNORECASE
 )
 _LARGEST = 1 << 30  # bytes that are read of a file; outputs are smaller
 
 
-def erase_from_outputs(base: Path, names: Collection[str], decisions: Collection[str]) -> int:
+def erase_from_outputs(
+    base: Path, names: Collection[str], decisions: Collection[str], columns: Collection[str] = ()
+) -> int:
     """Remove a person from the files beneath a folder that errdetect wrote.
 
     Ids become missing in tables and `forgotten` in texts; texts and reasons of the person's decisions become
@@ -44,6 +56,8 @@ def erase_from_outputs(base: Path, names: Collection[str], decisions: Collection
         The person's ids.
     decisions
         Ids of the person's decisions; none for a reviewer.
+    columns
+        Further columns with content of decisions.
 
     Returns
     -------
@@ -52,7 +66,7 @@ def erase_from_outputs(base: Path, names: Collection[str], decisions: Collection
     """
     pattern, ids, changed = _pattern(names), pa.array(sorted(decisions), pa.string()), 0
     for folder, files in _outputs(base):
-        done = [file for file in files if _erase(file, names, pattern, ids)]
+        done = [f for f in files if _erase(f, names, pattern, (ids, {*CONTENT, *columns}))]
         changed += len(done)
         if done and folder is not None:
             _digest_again(folder, done)
@@ -71,10 +85,14 @@ def erase_texts(base: Path, before: datetime) -> int:
     for folder, files in _outputs(base):
         done = []
         for file in files:
-            old = file.suffix == ".parquet" and file.stat().st_mtime < before.timestamp()
-            table = pq.read_table(file) if old else None
-            if table is not None and _rewrite(file, table, _without_content(table, None)):
-                done.append(file)
+            if file.stat().st_mtime >= before.timestamp():
+                continue
+            if file.suffix == ".parquet":
+                table = pq.read_table(file)
+                emptied = _rewrite(file, table, _without_content(table, None, CONTENT))
+            else:
+                emptied = file.suffix in ROW_FORMATS and _empty_file(file, None, CONTENT)
+            done += [file] if emptied else []
         changed += len(done)
         if done and folder is not None:
             _digest_again(folder, done)
@@ -87,12 +105,28 @@ def files_naming(base: Path, names: Collection[str]) -> list[Path]:
     found = []
     for file in _files(base):
         with contextlib.suppress(OSError, pa.ArrowException):
-            named = bool(pattern.search(_read(file)))
+            content = _read(file)
+            named = bool(pattern.search(content))
             if not named and file.suffix == ".parquet":
                 named = _values_name(pq.read_table(file), pattern)
+            elif not named and file.suffix in _BOOKS:
+                named = any(pattern.search(text) for text in sheet_texts(content))
             if named:
                 found.append(file)
     return found
+
+
+def returned_workbooks(base: Path, decisions: Collection[str]) -> list[Path]:
+    """Return the workbooks beneath a folder that errdetect did not write as they are, and that name such decisions.
+
+    Filled-in ballots quote the content that was shown to reviewers.
+    """
+    if not decisions:
+        return []
+    pattern = _pattern(decisions)
+    written = {file for _, files in _outputs(base) for file in files}
+    books = (file for file in _files(base) if file.suffix in _BOOKS and file not in written)
+    return [f for f in books if any(pattern.search(text) for text in sheet_texts(_read(f)))]
 
 
 def _files(base: Path) -> Iterator[Path]:
@@ -131,11 +165,32 @@ def _read(file: Path) -> bytes:
         return opened.read(_LARGEST)
 
 
-def _erase(file: Path, names: Collection[str], pattern: re.Pattern[bytes], ids: pa.Array) -> bool:
+def _empty_file(file: Path, ids: Collection[str] | None, columns: Collection[str]) -> bool:
+    before = _read(file)
+    after = empty_rows(file.suffix, before, ids, columns)
+    if after != before:
+        _replace(file, after)
+    return after != before
+
+
+def _erase(
+    file: Path,
+    names: Collection[str],
+    pattern: re.Pattern[bytes],
+    content: tuple[pa.Array, Collection[str]],
+) -> bool:
+    ids, columns = content
     if file.suffix == ".parquet":
         table = pq.read_table(file)
-        bare = _without_names(_without_content(table, ids), names, pattern)
+        bare = _without_names(_without_content(table, ids, columns), names, pattern)
         return _rewrite(file, table, bare)
+    emptied = bool(len(ids)) and file.suffix in ROW_FORMATS
+    emptied = emptied and _empty_file(file, ids.to_pylist(), columns)
+    return _without_words(file, pattern) or emptied
+
+
+def _without_words(file: Path, pattern: re.Pattern[bytes]) -> bool:
+    """Put `forgotten` in the place of the person's ids in a text."""
     if file.suffix not in _TEXTS:
         return False
     before = _read(file)
@@ -157,14 +212,14 @@ def _erase(file: Path, names: Collection[str], pattern: re.Pattern[bytes], ids: 
     return after != before
 
 
-def _without_content(table: pa.Table, ids: pa.Array | None) -> pa.Table:
+def _without_content(table: pa.Table, ids: pa.Array | None, columns: Collection[str]) -> pa.Table:
     """Empty the columns of content: of these decisions, or of all."""
     if ids is not None and "decision_id" not in table.column_names:
         return table
     own = None if ids is None else pc.is_in(table["decision_id"].cast(pa.string()), value_set=ids)
     if own is not None and not pc.any(own).as_py():
         return table
-    for name in (name for name in CONTENT if name in table.column_names):
+    for name in (name for name in table.column_names if name in columns):
         at = table.column_names.index(name)
         column = table.column(name)
         if own is None:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from errdetect.config import Config
 from errdetect.data.database_tables import erase_traces
-from errdetect.data.erasing import erase_from_outputs, files_naming
+from errdetect.data.erasing import erase_from_outputs, files_naming, returned_workbooks
 from errdetect.data.pseudonyms import is_pseudonym, pseudonymise_ids
 from errdetect.data.table_reading import iter_decisions
 from errdetect.errors import ConfigError, ModelError, error_message
@@ -20,6 +20,7 @@ from errdetect.ledger.forgetting import (
 )
 from errdetect.ledger.ledger import Ledger
 from errdetect.ledger.table_definitions import METADATA
+from errdetect.schemas import DECISIONS
 from errdetect.workflows.load_data import Progress
 from errdetect.workflows.project_ledger import find_project_ledger, project_key
 from errdetect.workflows.run_description import open_registry
@@ -42,7 +43,7 @@ class ForgetResult:
     n_files
         Outputs from which the person was removed.
     files
-        Files beneath the project that still name the person.
+        Files beneath the project that still name the person, or are workbooks with the account's decisions.
     n_precedents
         Rulings of calibration sessions that named the reviewer, or quoted the account's content.
     """
@@ -128,9 +129,12 @@ def forget(
         config.path(config.state.folder), ignore_errors=True
     )  # the next run reads the log
     progress("removing from outputs")
-    n_files = erase_from_outputs(config.base, names, own)
+    plain = {column.name for column in DECISIONS} - {"text"}
+    shown = set(config.export.columns) - plain
+    n_files = erase_from_outputs(config.base, names, own, shown)
     progress("looking for what remains")
-    files = tuple(files_naming(config.base, names))
+    left = [*files_naming(config.base, names), *returned_workbooks(config.base, own)]
+    files = tuple(dict.fromkeys(left))
     return ForgetResult(who, *counts, _remains(config, who, clean=clean), n_files, files, rulings)
 
 

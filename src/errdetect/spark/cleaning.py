@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from errdetect.data.action_meanings import action_meanings
+from errdetect.data.arrow_frames import POSITION
 from errdetect.data.file_readers import RawBatch, read_batches, read_parquet_footer
 from errdetect.data.rejected_rows import Rejections
 from errdetect.data.row_validation import clean_raw_batch, columns_to_read, settle_repeated_ids
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KEY",
-    "POSITION",
     "CleanDecisions",
     "CleaningTask",
     "clean_decisions",
@@ -36,8 +36,6 @@ __all__ = [
 
 Ints = npt.NDArray[np.int64]
 
-#: The column with each row's place in the order of one machine: file, then row.
-POSITION = "_position"
 #: The prefix of the columns with the hashes of keys.
 KEY = "_key_"
 _ROW, _REJECT, _ACCOUNT = 0, 1, 2

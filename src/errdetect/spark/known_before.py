@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
 
+from errdetect.data.arrow_frames import to_frame
 from errdetect.features.counted_log import OVERALL, CountedKeys
 from errdetect.features.point_in_time import ColumnLevels
 from errdetect.features.point_in_time_features import (
@@ -21,7 +21,7 @@ from errdetect.features.similar_content import SimilarContentIndex
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-__all__ = ["KnownBefore", "first_versions", "to_frame"]
+__all__ = ["KnownBefore", "first_versions"]
 
 Ints = npt.NDArray[np.int64]
 _VERSIONS = ("policy_id", "moderator", "moderator_version")
@@ -117,15 +117,3 @@ def first_versions(decisions: "DataFrame") -> pd.DataFrame:
     names = [name for name in _VERSIONS if name in decisions.columns]
     first = decisions.groupBy(*names).agg(F.min("decided_at").alias("decided_at"))
     return to_frame(first.toArrow())
-
-
-def to_frame(table: pa.Table) -> pd.DataFrame:
-    """Convert to a frame with columns as one machine has them; whole numbers stay whole, with gaps too."""
-    frame: pd.DataFrame = table.to_pandas()
-    for name in table.column_names:
-        if pa.types.is_integer(table.schema.field(name).type) and table[name].null_count:
-            column = table[name].combine_chunks()
-            missing = np.asarray(column.is_null().to_numpy(zero_copy_only=False), bool)
-            numbers = column.fill_null(0).to_numpy()
-            frame[name] = pd.arrays.IntegerArray(np.array(numbers, np.int64), missing)
-    return frame

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from errdetect.data.arrow_frames import POSITION, to_frame
 from errdetect.data.atomic_writing import write_parquet
 from errdetect.data.provenance import Provenance
 from errdetect.data.renamed_columns import add_old_columns, schema_with_old_names
@@ -21,8 +22,6 @@ from errdetect.queue.random_arm import id_hashes, pack_levels, random_keys
 from errdetect.queue.review_value import age_weights, job_heads, review_value
 from errdetect.queue.selection import EXPLORE, RANKED
 from errdetect.schemas import SCORES
-from errdetect.spark.cleaning import POSITION
-from errdetect.spark.known_before import to_frame
 from errdetect.workflows.queueing import exclusion_reasons, row_sums
 
 __all__ = [

@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 
 from errdetect.config import Config
+from errdetect.data.arrow_frames import POSITION, to_frame
 from errdetect.ledger.run_records import ScoringRun
 from errdetect.queue.allocation import Floor, OpenReviews
 from errdetect.queue.grouped_selection import (
@@ -28,8 +29,6 @@ from errdetect.queue.grouped_selection import (
 from errdetect.queue.random_arm import UNIT, ReviewGroups, random_keys, unpack_levels
 from errdetect.queue.selection import Selection, interleave_arms
 from errdetect.snapshot import Snapshot
-from errdetect.spark.cleaning import POSITION
-from errdetect.spark.known_before import to_frame
 from errdetect.workflows.control_variate import latest_scores
 from errdetect.workflows.draw_tasks import (
     IN_LINE,

@@ -14,13 +14,12 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from errdetect.data.arrow_frames import POSITION, to_frame
 from errdetect.data.atomic_writing import ParquetSink
 from errdetect.data.id_lookup import release_memory
 from errdetect.data.renamed_columns import add_old_columns, schema_with_old_names
 from errdetect.data.split_files import SplitFiles
 from errdetect.schemas import SCORES
-from errdetect.spark.cleaning import POSITION
-from errdetect.spark.known_before import to_frame
 from errdetect.workflows.draw_tasks import (
     FACTS,
     IN_LINE,

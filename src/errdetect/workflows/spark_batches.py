@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from errdetect.spark.cleaning import KEY, POSITION, CleaningTask
+from errdetect.data.arrow_frames import POSITION, to_frame
+from errdetect.spark.cleaning import KEY, CleaningTask
 from errdetect.spark.counting import CHUNK_BITS, unpack_counts
-from errdetect.spark.known_before import KnownBefore, to_frame
+from errdetect.spark.known_before import KnownBefore
 from errdetect.workflows.draw_tasks import FACTS, batch_kinds, scored_batch
 from errdetect.workflows.score_batches import BatchScorer
 

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from errdetect.data.arrow_frames import POSITION, to_frame
 from errdetect.data.atomic_writing import stage_provenance
-from errdetect.spark.cleaning import POSITION, spark_schema
-from errdetect.spark.known_before import to_frame
+from errdetect.spark.cleaning import spark_schema
 from errdetect.workflows.draw_tasks import (
     FACTS,
     IN_LINE,

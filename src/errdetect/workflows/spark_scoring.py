@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from errdetect.config import Config
+from errdetect.data.arrow_frames import POSITION, to_frame
 from errdetect.data.policy_catalogue import Policy
 from errdetect.data.rejected_rows import Rejections
 from errdetect.data.sources import SourceFile, find_files
@@ -26,14 +27,13 @@ from errdetect.model.bundle import ModelBundle
 from errdetect.snapshot import Snapshot
 from errdetect.spark.cleaning import (
     KEY,
-    POSITION,
     CleanDecisions,
     CleaningTask,
     clean_decisions,
     spark_schema,
 )
 from errdetect.spark.counting import SPLIT_ROWS, EarlierCounts, count_earlier
-from errdetect.spark.known_before import KnownBefore, first_versions, to_frame
+from errdetect.spark.known_before import KnownBefore, first_versions
 from errdetect.spark.session import PARTITION_ROWS, check_spark, open_session, size_shuffles
 from errdetect.workflows.current_levels import recent_ids
 from errdetect.workflows.decision_explainer import contrast_candidates

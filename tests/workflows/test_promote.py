@@ -119,6 +119,20 @@ def test_back_within_seconds_to_any_earlier_champion(place, market):
     assert "by Bo: rolled back from version 3" in summary_text(history)
 
 
+def test_a_damaged_version_does_not_come_back(place, market):
+    registry = challenge(place, market, 0.0)
+    (about,) = registry.model_folder().rglob("about.json")  # of version 1
+    registry.promote("2", by="Ana", why="test")
+    whole = about.read_bytes()
+    about.write_bytes(whole.rstrip(b"}\n") + b" }")
+    with pytest.raises(ModelError, match=r"about\.json must be as errdetect wrote it"):
+        promote(place, rollback=True)
+    assert registry.champion_version()[0] == "2"
+    assert len(registry.history()) == 2
+    about.write_bytes(whole)
+    assert promote(place, rollback=True).version == "1"
+
+
 def test_without_a_challenger_it_says_what_to_do(place, market, tmp_path):
     with pytest.raises(
         ModelError, match=r"must have a challenger, got none .*Run `errdetect train`"

@@ -53,6 +53,14 @@ def test_a_queued_decision_leads_to_its_run_model_and_data(place, scored):
     assert f"decision {decision}" in summary_text(trace(place, decision))
 
 
+def test_what_the_ledger_does_not_have_is_left_out(place, scored):
+    rows = scored.scores
+    decision = rows.loc[rows["arm"].isna(), "decision_id"].iloc[0]
+    (step,) = (one for one in trace(place, decision).steps if one.what == "decision")
+    assert "arm" not in step.facts
+    assert "nan" not in summary_text(trace(place, decision)).lower().split()
+
+
 def test_an_output_a_run_and_a_version_are_traced(place, scored):
     folder = scored.files["queue"].parent
     first = trace(place, str(folder)).steps

@@ -32,7 +32,15 @@ from errdetect.model.policy_correction import (
 )
 from errdetect.model.surrogate import Surrogate
 
-__all__ = ["SERVING", "HeldOutScores", "ModelBundle", "hash_ids", "load_bundle", "save_bundle"]
+__all__ = [
+    "SERVING",
+    "HeldOutScores",
+    "ModelBundle",
+    "hash_ids",
+    "load_bundle",
+    "read_about",
+    "save_bundle",
+]
 
 
 Floats = npt.NDArray[np.float64]
@@ -234,14 +242,21 @@ def save_bundle(bundle: ModelBundle, folder: Path) -> None:
     write_parts(folder)
 
 
-def load_bundle(folder: Path) -> ModelBundle:
-    """Load a bundle: every file has the digest that was recorded, and fits the others.
+def read_about(folder: Path) -> Mapping[str, Any]:
+    """Return what a bundle says of itself (`ModelBundle.about`): its files are compared with their digests, not loaded.
 
     Raises
     ------
     ModelError
-        Where a file is missing or damaged (it is named), or was written by a later errdetect.
+        As for `load_bundle`.
     """
+    files, manifest = _open_bundle(folder)
+    files.check()
+    return dict(_about(files, manifest))
+
+
+def _open_bundle(folder: Path) -> tuple[BundleFiles, Mapping[str, Any]]:
+    """Return a bundle's files and its manifest, of a format that is known."""
     files = BundleFiles(folder)
     manifest = files.json(_MANIFEST)
     with files.part(_MANIFEST):
@@ -250,6 +265,24 @@ def load_bundle(folder: Path) -> ModelBundle:
             raise ModelError(
                 error_message("The model's format", f"be {_FORMAT}", manifest["format"], do)
             )
+    return files, manifest
+
+
+def _about(files: BundleFiles, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = manifest["about"] if "about" in manifest else files.json(_ABOUT)
+    return found
+
+
+def load_bundle(folder: Path) -> ModelBundle:
+    """Load a bundle: every file has the digest that was recorded, and fits the others.
+
+    Raises
+    ------
+    ModelError
+        Where a file is missing or damaged (it is named), or was written by a later errdetect.
+    """
+    files, manifest = _open_bundle(folder)
+    with files.part(_MANIFEST):
         encoding = _encoding_from_jsonable(manifest["encoding"])
         has_parts = bool(manifest.get("parts", False))
         members = [dict(m) | {"weight": checked_weight(m["weight"])} for m in manifest["members"]]
@@ -263,7 +296,7 @@ def load_bundle(folder: Path) -> ModelBundle:
     correction = _load_policy_correction(files, "relabelling", manifest.get("relabelling"))
     held_out = _load_held_out(files, manifest.get("held_out_from"))
     learnt_from = files.arrays("learnt_from.npy")["array"]
-    about = manifest["about"] if "about" in manifest else files.json(_ABOUT)
+    about = _about(files, manifest)
     with files.part(_MANIFEST):
         segment = _segment_from_jsonable(manifest["segment"])
         detector = Detector(encoding, text, segment, loaded, surrogate, doubt, manifest["floor"])

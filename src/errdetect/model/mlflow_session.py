@@ -50,7 +50,7 @@ _SHARED = (
     "MLFLOW_TRACKING_INSECURE_TLS", "MLFLOW_TRACKING_SERVER_CERT_PATH",
     "MLFLOW_TRACKING_CLIENT_CERT_PATH", "MLFLOW_TRACKING_AWS_SIGV4", "MLFLOW_S3_", "MLFLOW_HTTP_",
 )  # fmt: skip
-#: A server that does not answer is told within a minute, not after MLflow's ten.
+#: A server that does not answer is reported within a minute, not after MLflow's ten.
 _HASTE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
 #: Characters that MLflow's database address gives a meaning of their own.
 _SPECIAL = frozenset("?#%")

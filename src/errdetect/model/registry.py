@@ -20,7 +20,7 @@ import pandas as pd
 from errdetect.data.atomic_writing import csv_text
 from errdetect.data.output_folders import hold_temporary_folder
 from errdetect.errors import ModelError, error_message, mask_secrets
-from errdetect.model.bundle import SERVING, ModelBundle, load_bundle, save_bundle
+from errdetect.model.bundle import SERVING, ModelBundle, load_bundle, read_about, save_bundle
 from errdetect.model.bundle_files import folder_digest
 from errdetect.model.mlflow_session import KIND, RUN_NAME, open_mlflow, open_server, refuse_damaged
 from errdetect.model.registry_server import download_model, latest_gate, read_versions, relocate
@@ -321,6 +321,19 @@ class ModelRegistry:
         """
         found = self._place(version)
         return None if found is None else (load_bundle(found[0]), found[1])
+
+    def about(self, version: str) -> Mapping[str, Any]:
+        """Return what a version says of itself (`ModelBundle.about`), without loading it.
+
+        Raises
+        ------
+        ModelError
+            Where there is no such version, or its files are damaged.
+        """
+        found = self._place(version)
+        if found is None:
+            raise ModelError(self._no_model_text(version))
+        return read_about(found[0])
 
     def model_folder(self) -> Path:
         """Return the champion's folder as MLflow keeps it, for its `load_model`.

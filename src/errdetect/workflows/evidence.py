@@ -329,7 +329,7 @@ def _models(config: Config) -> dict[str, Any]:
     for version in dict.fromkeys(c.version for c in registry.history()):
         facts: dict[str, Any] = {"files_sha256": registry.digest(version)}
         if registry.digest(version) is not None:
-            about = registry.load(version)[0].about
+            about = registry.about(version)
             facts |= {k: about[k] for k in _MODEL_FACTS if k in about}
             origin = about.get("provenance", {})
             facts |= {

@@ -97,7 +97,7 @@ def promote(
     version
         The version to promote; default: the challenger, or with `rollback` the champion before.
     rollback
-        Go back to a version that was champion earlier. Needs no evidence and reads no data.
+        Go back to a version that was champion earlier, whose files are whole. Needs no evidence and reads no data.
     history
         Change nothing; return the history.
     by
@@ -118,6 +118,7 @@ def promote(
     by = by or _NOBODY
     if rollback:
         target = _earlier_champion(registry, version, before)
+        registry.about(target)  # refuses damaged files before they are what `score` uses
         change = registry.promote(target, by=by, why=f"rolled back from version {before}")
         return _decided(config, registry, change, "rolled back", change.why, None)
     target = _challenger(registry, version, before)
@@ -249,10 +250,9 @@ def _decided(
 def _facts(registry: ModelRegistry, version: str) -> dict[str, Any]:
     """Return what a version learned from, its gate and its run; empty where it cannot be read."""
     try:
-        bundle, _ = registry.load(version)
+        about = registry.about(version)
     except ModelError:
         return {}
-    about = bundle.about
     return {k: about[k] for k in (*_FACTS, "gate", "provenance") if k in about}
 
 

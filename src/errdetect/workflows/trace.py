@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from errdetect.config import Config
 from errdetect.data.provenance import Provenance, digest_value, read_provenance
 from errdetect.errors import DataError, ModelError, error_message
@@ -99,12 +101,12 @@ def _trace_ledger(ledger: Ledger, what: str) -> tuple[list[TraceStep], list[str]
     runs = ledger.runs().set_index("run_id")
     wanted = [what] if what in runs.index else []
     for row in queued.to_dict("records"):
-        facts = {k: row[k] for k in _QUEUE if row.get(k) is not None}
+        facts = {k: row[k] for k in _QUEUE if _is_known(row.get(k))}
         steps.append(TraceStep("decision", what, facts | {"run_id": row["run_id"]}))
         wanted.append(str(row["run_id"]))
     if queued.empty:
         for row in ledger.scored([what]).to_dict("records"):
-            facts = {str(k): v for k, v in row.items() if k != "decision_id" and v is not None}
+            facts = {str(k): v for k, v in row.items() if k != "decision_id" and _is_known(v)}
             steps.append(TraceStep("decision", what, facts))
             wanted.append(str(row["run_id"]))
     reviews = ledger.reviews([what])
@@ -113,7 +115,7 @@ def _trace_ledger(ledger: Ledger, what: str) -> tuple[list[TraceStep], list[str]
         reviews = every[every["decision_id"] == what]
     for row in reviews.to_dict("records"):
         names = ("decision_id", "reviewed_at", "source", "verdict", "site")
-        facts = {k: row[k] for k in names if row.get(k)}
+        facts = {k: row[k] for k in names if _is_known(row.get(k))}
         steps.append(TraceStep("review", str(row["review_id"]), facts))
     for run in dict.fromkeys(wanted):
         steps.append(TraceStep("run", run, {str(k): v for k, v in runs.loc[run].dropna().items()}))
@@ -123,20 +125,24 @@ def _trace_ledger(ledger: Ledger, what: str) -> tuple[list[TraceStep], list[str]
         ("proposal", ledger.proposals(), "proposal_id"),
     ):
         for row in table[table[key] == what].to_dict("records"):
-            facts = {str(k): v for k, v in row.items() if k != key and v is not None}
+            facts = {str(k): v for k, v in row.items() if k != key and _is_known(v)}
             steps.append(TraceStep(entity, what, facts))
     versions = [str(runs.loc[run, "model_version"]) for run in dict.fromkeys(wanted)]
     return steps, versions
+
+
+def _is_known(value: Any) -> bool:
+    """Return whether the ledger has a value: tables hold what is missing as None or NaN."""
+    return pd.api.types.is_list_like(value) or not pd.isna(value)
 
 
 def _model_step(config: Config, version: str) -> TraceStep:
     """Describe a version: what it learned from, by which config and code, and when it was champion."""
     registry = open_registry(config)
     try:
-        bundle, _ = registry.load(version)
+        about = registry.about(version)
     except ModelError as error:
         return TraceStep("model", version, {"files": str(error)})
-    about = bundle.about
     facts = {k: about[k] for k in _ABOUT if k in about}
     gate = about.get("gate", {})
     facts |= {f"gate {k}": gate[k] for k in ("answer", "why") if k in gate}

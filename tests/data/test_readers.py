@@ -409,3 +409,28 @@ def test_a_note_in_a_folder_of_parts_is_no_table(tmp_path):
     (tmp_path / "part-0.csv").write_text("a,b\n1,2\n")
     (tmp_path / "README.txt").write_text("These are the parts.\n")
     assert [one.path.name for one in find_files(tmp_path)] == ["part-0.csv"]
+
+
+@given(
+    n=st.integers(0, 40),
+    group=st.integers(1, 15),
+    batch=st.integers(1, 15),
+    parts=st.integers(1, 6),
+)
+def test_shares_of_a_parquet_file_are_the_file(tmp_path_factory, n, group, batch, parts):
+    """Each batch is in one share, whole, with its row numbers; all together in order."""
+    path = tmp_path_factory.mktemp("shares") / "a.parquet"
+    pq.write_table(pa.table({"id": [str(i) for i in range(n)]}), path, row_group_size=group)
+    file = find_files(path)[0]
+
+    def read(share):
+        return [
+            (one.rows.tolist(), one.table["id"].to_pylist())
+            for one in read_batches(file, batch_rows=batch, share=share)
+        ]
+
+    whole = read((0, 1))
+    assert [part for i in range(parts) for part in read((i, parts))] == whole
+    assert [row for rows, _ in whole for row in rows] == list(range(1, n + 1))
+    assert [i for _, ids in whole for i in ids] == [str(i) for i in range(n)]
+    assert all(len(rows) <= batch for rows, _ in whole)

@@ -190,7 +190,7 @@ def _erase(
 
 
 def _without_words(file: Path, pattern: re.Pattern[bytes]) -> bool:
-    """Put `forgotten` in the place of the person's ids in a text."""
+    """Replace the person's ids in a text by `forgotten`."""
     if file.suffix not in _TEXTS:
         return False
     before = _read(file)

@@ -18,7 +18,7 @@ ROW_FORMATS = (".csv", ".json", ".jsonl", ".xlsx")
 _ID = "decision_id"
 _SHEET = re.compile(r"xl/worksheets/sheet\d+\.xml")
 _ROW = re.compile(r'<row r="\d+">.*?</row>', re.S)
-_CELL = re.compile(
+_PLACE = re.compile(
     r'<c r="([A-Z]+)(\d+)"( s="\d+")(?:/>| t="inlineStr"><is><t[^>]*>(.*?)</t></is></c>)', re.S
 )
 _MOST = 1 << 28  # bytes of a workbook's part
@@ -133,21 +133,23 @@ def _part(book: zipfile.ZipFile, part: zipfile.ZipInfo) -> bytes:
 
 
 def _sheet(text: str, ids: frozenset[str] | None, columns: frozenset[str]) -> str:
-    heads = {cell[1]: unescape(cell[4] or "") for cell in _CELL.finditer(text) if cell[2] == "1"}
+    heads = {
+        place[1]: unescape(place[4] or "") for place in _PLACE.finditer(text) if place[2] == "1"
+    }
     by_name = {name: letters for letters, name in heads.items()}
     empty = {letters for name, letters in by_name.items() if name in columns}
     if not empty or (ids is not None and _ID not in by_name):
         return text
 
     def bare(row: re.Match[str]) -> str:
-        cells = {cell[1]: cell for cell in _CELL.finditer(row[0])}
-        if any(cell[2] == "1" for cell in cells.values()):
+        places = {place[1]: place for place in _PLACE.finditer(row[0])}
+        if any(place[2] == "1" for place in places.values()):
             return row[0]
         if ids is not None:
-            named = cells.get(by_name[_ID])
+            named = places.get(by_name[_ID])
             if named is None or not _is_own(unescape(named[4] or ""), ids):
                 return row[0]
-        return _CELL.sub(
+        return _PLACE.sub(
             lambda c: f'<c r="{c[1]}{c[2]}"{c[3]}/>' if c[1] in empty else c[0], row[0]
         )
 

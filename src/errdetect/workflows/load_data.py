@@ -48,6 +48,9 @@ Progress = Callable[[str], None]
 #: The entry of labels.exclude_reviewers for those who are surely no better than chance.
 AUTO = "auto"
 
+_RUNNING = Path(
+    "/proc/loadavg"
+)  # proc(5): the fourth word begins with the number of threads that run
 _LOOKS, _PAUSE = 5, 0.02  # seconds between them
 _SMALL = 50_000  # rows below which a second thread costs more than it saves
 
@@ -336,7 +339,7 @@ def _busy_processors() -> int:
     try:
         running = []
         for _ in range(_LOOKS):
-            running.append(int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0]))
+            running.append(int(_RUNNING.read_text().split()[3].partition("/")[0]))
             time.sleep(_PAUSE)
     except (OSError, ValueError, IndexError):  # no Linux
         return int(os.getloadavg()[0]) if hasattr(os, "getloadavg") else 0

@@ -6,7 +6,7 @@ A request that cannot be used is refused in one sentence; what passes is one JSO
 import csv
 import io
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NoReturn
 
 from errdetect.errors import DataError, error_message
@@ -98,15 +98,16 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _check_params(params: object) -> None:
-    plain = params is None or (isinstance(params, dict) and set(params) <= {"reasons"})
-    if not plain or not all(isinstance(one, bool) for one in (params or {}).values()):  # type: ignore[attr-defined]
+    given = {} if params is None else params
+    values = [*given.values()] if isinstance(given, dict) else [None]
+    known = isinstance(given, dict) and set(given) <= {"reasons"}
+    if not known or not all(isinstance(value, bool) for value in values):
         must = 'be {"reasons": true} or {"reasons": false}'
         _refuse(f"The request's {_PARAMS}", must, "something else", "Correct it, or leave it out.")
 
 
 def _check_records(rows: object) -> None:
-    _check_size(rows, f"The request's {_RECORDS}")
-    for number, row in enumerate(rows):  # type: ignore[arg-type,var-annotated]
+    for number, row in enumerate(_bounded(rows, f"The request's {_RECORDS}")):
         if not isinstance(row, Mapping):
             _refuse(f"Row {number + 1}", "be a JSON object of columns and values", _kind(row), _DO)
         _check_values(row.values(), number)
@@ -120,8 +121,7 @@ def _check_split(table: object) -> None:
         _refuse(f"The request's {_SPLIT}", "name its columns", "other columns", _DO)
     if len(set(names)) != len(names):
         _refuse("The request's columns", "be distinct", "a name twice", "Send each column once.")
-    _check_size(table.get("data"), f"The request's {_SPLIT}.data")
-    for number, row in enumerate(table["data"]):
+    for number, row in enumerate(_bounded(table.get("data"), f"The request's {_SPLIT}.data")):
         if not isinstance(row, list) or len(row) != len(names):
             got = f"{len(row):,} values" if isinstance(row, list) else _kind(row)
             _refuse(
@@ -130,18 +130,19 @@ def _check_split(table: object) -> None:
         _check_values(row, number)
 
 
-def _check_values(values: object, number: int) -> None:
-    for value in values:  # type: ignore[attr-defined]
+def _check_values(values: Iterable[object], number: int) -> None:
+    for value in values:
         if isinstance(value, dict | list):
             do = "Send text, a number, true, false or null in each column."
             _refuse(f"Row {number + 1}", "hold plain values", _kind(value), do)
 
 
-def _check_size(rows: object, what: str) -> None:
+def _bounded(rows: object, what: str) -> list[Any]:
     if not isinstance(rows, list) or not 0 < len(rows) <= MOST_ROWS:
         got = f"{len(rows):,}" if isinstance(rows, list) else _kind(rows)
         must = f"be a list of 1 to {MOST_ROWS:,} decisions"
         _refuse(what, must, got, "Send more decisions in several requests.")
+    return rows
 
 
 def _from_csv(text: str) -> dict[str, Any]:

@@ -21,60 +21,40 @@ from errdetect.data.sources import SourceFile
 from errdetect.data.table_reading import TableRead, conversion_notes, refuse_unusable, to_table_read
 from errdetect.features.similar_content import with_content_keys
 from errdetect.features.typed_columns import typed_columns
+from errdetect.spark.clean_rows import (
+    IDENTITY,
+    KEY,
+    PIECES,
+    CleanRows,
+    identities,
+    key_hashes,
+    pack_pieces,
+    pack_table,
+    repeated_ids,
+    unpack_table,
+)
+from errdetect.spark.counting import CHUNK_BITS
+from errdetect.spark.session import spark_schema
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import SparkSession
 
 __all__ = [
-    "KEY",
     "CleanDecisions",
     "CleaningTask",
     "clean_decisions",
-    "key_hashes",
-    "spark_schema",
 ]
 
 Ints = npt.NDArray[np.int64]
 
-#: The prefix of the columns with the hashes of keys.
-KEY = "_key_"
-_ROW, _REJECT, _ACCOUNT = 0, 1, 2
+_ROWS, _ACCOUNT = 0, 1
 _RAW_ROWS = 100_000  # cleaned together, as on one machine
-_SENT_ROWS = 10_000
 _FILE_BITS = 40
-_META = {"_kind": pa.int64(), POSITION: pa.int64(), "_facts": pa.string()}
-_NAMES = {
-    pa.string(): "string",
-    pa.binary(): "binary",
-    pa.float64(): "double",
-    pa.bool_(): "boolean",
-    pa.int64(): "bigint",
-}
+#: Pieces of rows; and accounts of what was read, at the position of its last row, with the rejected rows.
+_CLEANED = pa.schema(
+    [("_kind", pa.int64()), (POSITION, pa.int64()), ("_facts", pa.string()), *PIECES]
+)
 _TIME = pa.timestamp("us", "UTC")
-_ODD = np.uint64(0x9E3779B97F4A7C15)
-
-
-def key_hashes(frame: pd.DataFrame, columns: Sequence[str]) -> pa.Array:
-    """Hash combinations of values to 64 bits, shape (n,); null where any of them is missing.
-
-    Examples
-    --------
-    >>> frame = pd.DataFrame({"a": ["x", "x", None], "b": ["y", "z", "y"]})
-    >>> hashes = key_hashes(frame, ["a", "b"])
-    >>> hashes.null_count, hashes[0] == hashes[1]
-    (1, False)
-    """
-    total: npt.NDArray[np.uint64] = np.zeros(len(frame), np.uint64)
-    missing = np.zeros(len(frame), bool)
-    for name in columns:
-        if name not in frame:
-            return pa.nulls(len(frame), pa.int64())
-        column = frame[name]
-        missing |= column.isna().to_numpy(bool)
-        plain = column if pd.api.types.is_numeric_dtype(column.dtype) else column.astype(object)
-        hashes = pd.util.hash_pandas_object(plain, index=False).to_numpy()
-        total = np.asarray(total * _ODD + hashes, np.uint64)
-    return pa.array(total.view(np.int64), mask=missing)
 
 
 @dataclass(frozen=True)
@@ -116,7 +96,7 @@ class CleaningTask:
 
     @property
     def schema(self) -> pa.Schema:
-        """Columns that workers send."""
+        """Columns of the clean rows."""
         kinds = {
             c.name: pa.float64() if c.kind == "number" else pa.string() for c in self.survey.columns
         }
@@ -133,7 +113,7 @@ class CleaningTask:
             nothing = pd.DataFrame({"text": pd.Series([], dtype="str")})
             kinds |= {str(name): pa.int64() for name in with_content_keys(nothing)}
         hashed = {KEY + name: pa.int64() for name in self.keys}
-        return pa.schema({**_META, **kinds, **hashed}.items())
+        return pa.schema({POSITION: pa.int64(), **kinds, IDENTITY: pa.int64(), **hashed}.items())
 
     @property
     def columns(self) -> list[str]:
@@ -161,21 +141,20 @@ class CleaningTask:
         frame, unreadable = typed_columns(read.frame, self.numeric, self.levels)
         base = (self.first + file) << _FILE_BITS
         usable = ~np.isin(raw.rows, read.rejects["row"].to_numpy(np.int64))
-        yield from self._send(_ROW, self._keyed(frame), base + raw.rows[usable])
-        facts = read.rejects.to_dict("records")
-        if facts:
-            places = base + read.rejects["row"].to_numpy(np.int64)
-            yield from self._send(
-                _REJECT, read.rejected, places, [json.dumps(one) for one in facts]
-            )
-        account = {
+        rows = self._table(self._keyed(frame).assign(**{POSITION: base + raw.rows[usable]}))
+        sent = [
+            (_ROWS, chunk << CHUNK_BITS, None, chunk, *held) for chunk, *held in pack_pieces(rows)
+        ]
+        facts = {
             "notes": list(read.notes), "n_rows": read.n_rows, "kept": len(frame),
             "unknown_actions": dict(read.unknown_actions), "unreadable": dict(unreadable),
+            "rejects": read.rejects.to_dict("records"),
         }  # fmt: skip
         last = base + int(raw.rows[-1]) if len(raw.rows) else base
-        yield from self._send(
-            _ACCOUNT, pd.DataFrame(index=range(1)), np.array([last]), [json.dumps(account)]
-        )
+        rejected = pack_table(self._table(read.rejected))
+        sent.append((_ACCOUNT, last, json.dumps(facts), -1, rejected, b""))
+        columns = [pa.array([row[i] for row in sent], f.type) for i, f in enumerate(_CLEANED)]
+        yield pa.record_batch(columns, schema=_CLEANED)
 
     def _keyed(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Add the keys; blank what is needed of some decisions only."""
@@ -190,20 +169,18 @@ class CleaningTask:
             blank = ~out["decision_id"].isin(self.full).to_numpy(bool)
             for name in (n for n in frame if n not in {*needed, "enforced"}):
                 out = out.assign(**{str(name): out[name].astype(object).where(~blank, None)})
-        return out.assign(**hashed)
+        return out.assign(**hashed, **{IDENTITY: identities(pd.Index(out["decision_id"]))})
 
-    def _send(
-        self, kind: int, frame: pd.DataFrame, places: Ints, facts: Sequence[str] | None = None
-    ) -> Iterator[pa.RecordBatch]:
-        schema, n = self.schema, len(places)
-        meta = {"_kind": pa.array(np.full(n, kind)), POSITION: pa.array(places),
-                "_facts": pa.nulls(n, pa.string()) if facts is None else pa.array(facts, pa.string())}  # fmt: skip
-        for name in schema.names[len(meta) :]:
-            held = schema.field(name).type
-            values = pa.array(frame[name], held, from_pandas=True) if name in frame else None
-            meta[name] = pa.nulls(n, held) if values is None else values
-        sent = pa.table(meta, schema=schema).combine_chunks()
-        yield from sent.to_batches(max_chunksize=_SENT_ROWS)
+    def _table(self, frame: pd.DataFrame) -> pa.Table:
+        """Return a frame with the columns of `schema`; what is absent is missing."""
+        n = len(frame)
+        columns = [
+            pa.array(frame[f.name], f.type, from_pandas=True)
+            if f.name in frame
+            else pa.nulls(n, f.type)
+            for f in self.schema
+        ]
+        return pa.table(columns, schema=self.schema)
 
 
 @dataclass
@@ -215,7 +192,7 @@ class CleanDecisions:
     task
         How they were cleaned.
     rows
-        Spark's table of the usable rows.
+        The usable rows.
     rejections
         The account of the others.
     rejects
@@ -227,7 +204,7 @@ class CleanDecisions:
     """
 
     task: CleaningTask
-    rows: "DataFrame"
+    rows: CleanRows
     rejections: Rejections
     rejects: pd.DataFrame
     notes: list[str] = field(default_factory=list)
@@ -256,35 +233,20 @@ def clean_decisions(spark: "SparkSession", task: CleaningTask, what: str) -> Cle
 
     task = replace(task, pieces=tuple(_pieces(task, spark.sparkContext.defaultParallelism)))
     n = len(task.pieces)
-    every = spark.range(0, n, 1, n).mapInArrow(task.run, spark_schema(task.schema))
+    every = spark.range(0, n, 1, n).mapInArrow(task.run, spark_schema(_CLEANED))
     every = every.persist(StorageLevel.DISK_ONLY)
-    rows = every.where(F.col("_kind") == _ROW)
-    again = rows.groupBy("decision_id").count().where("count > 1").select("decision_id")
-    repeated = again.toPandas()["decision_id"].tolist()
+    reads = _accounts(task, every.where(F.col("_kind") == _ACCOUNT).toArrow())
+    nothing: Ints = np.empty(0, np.int64)
+    rows = CleanRows(
+        every.where(F.col("_kind") == _ROWS).select(*PIECES.names), task.schema, nothing
+    )
+    repeated = repeated_ids(rows, sum(len(read.frame) for read in reads))
     if repeated and task.full is not None and not task.full.issuperset(repeated):
         every.unpersist()
         return clean_decisions(spark, replace(task, full=task.full | set(repeated)), what)
-    reads = _accounts(task, every.where(F.col("_kind") != _ROW).toArrow().to_pandas())
-    drop: Ints = np.empty(0, np.int64)
     if repeated:
-        suspects = rows.where(F.col("decision_id").isin(repeated)).orderBy(POSITION).toArrow()
-        drop = _settle(task, suspects, reads)
-        gone = F.broadcast(spark.createDataFrame(pa.table({POSITION: drop})))
-        rows = rows.join(gone, POSITION, "left_anti")
-    return _account_for(task, rows, reads, what, len(drop))
-
-
-def spark_schema(schema: pa.Schema) -> str:
-    """Return a schema in Spark's words.
-
-    Examples
-    --------
-    >>> spark_schema(pa.schema({"a`b": pa.string(), "n": pa.int64()}.items()))
-    '`a``b` string, `n` bigint'
-    """
-    return ", ".join(
-        f"`{f.name.replace('`', '``')}` {_NAMES.get(f.type, 'timestamp')}" for f in schema
-    )
+        rows = replace(rows, gone=_settle(task, rows.pick(pd.Index(repeated)), reads))
+    return _account_for(task, rows, reads, what, len(rows.gone))
 
 
 def _pieces(task: CleaningTask, workers: int) -> Iterator[tuple[int, int, int]]:
@@ -296,27 +258,21 @@ def _pieces(task: CleaningTask, workers: int) -> Iterator[tuple[int, int, int]]:
         yield from ((number, part, parts) for part in range(parts))
 
 
-def _accounts(task: CleaningTask, held: pd.DataFrame) -> list[TableRead]:
+def _accounts(task: CleaningTask, held: pa.Table) -> list[TableRead]:
     """Return the account of each batch, in order."""
-    held = held.sort_values([POSITION, "_kind"], kind="stable", ignore_index=True)
     contract = [column.name for column in task.survey.columns]
     out: list[TableRead] = []
-    first = 0
-    for last in np.flatnonzero(held["_kind"] == _ACCOUNT).tolist():
-        part = held.iloc[first:last]
-        facts = json.loads(held["_facts"].iloc[last])
-        rejects = pd.DataFrame(
-            [json.loads(one) for one in part["_facts"]], columns=["source", "row", "id", "reason"]
-        )
+    for account in held.sort_by(POSITION).select(["_facts", "narrow"]).to_pylist():
+        facts = json.loads(account["_facts"])
         out.append(
             TableRead(
-                frame=pd.DataFrame(index=range(facts["kept"])), rejects=rejects,
+                frame=pd.DataFrame(index=range(facts["kept"])),
+                rejects=pd.DataFrame(facts["rejects"], columns=["source", "row", "id", "reason"]),
                 notes=tuple(facts["notes"]), n_rows=facts["n_rows"],
-                rejected=part[contract].reset_index(drop=True),
+                rejected=unpack_table(account["narrow"]).select(contract).to_pandas(),
                 unknown_actions=Counter(facts["unknown_actions"]), unreadable=Counter(facts["unreadable"]),
             )
         )  # fmt: skip
-        first = last + 1
     return out
 
 
@@ -347,12 +303,12 @@ def _settle(task: CleaningTask, suspects: pa.Table, reads: list[TableRead]) -> I
         copies=frame.iloc[copies],
     )
     reads.append(every)  # the last: its copies are those of the source
-    gone: Ints = places[~kept].astype(np.int64)
+    gone: Ints = np.sort(places[~kept]).astype(np.int64)
     return gone
 
 
 def _account_for(
-    task: CleaningTask, rows: "DataFrame", reads: Sequence[TableRead], what: str, dropped: int
+    task: CleaningTask, rows: CleanRows, reads: Sequence[TableRead], what: str, dropped: int
 ) -> CleanDecisions:
     """Add up the account of all batches, as if they had been read in order."""
     rejects = pd.concat([read.rejects for read in reads], ignore_index=True)

@@ -7,7 +7,7 @@ binary value each: as rows of their own, ten keys of each decision cost Spark mo
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,8 @@ __all__ = [
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Rows = dict[str, npt.NDArray[Any]]
+_Read = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+_Ask = Callable[[_Read, str], "DataFrame"]
 
 #: Rows of one key above which it is split by time.
 SPLIT_ROWS = 1_000_000
@@ -387,29 +389,33 @@ def count_earlier(
     windowed: tuple[bool, ...],
     n: int,
     split_rows: int = SPLIT_ROWS,
+    read: _Read = iter,
 ) -> EarlierCounts:
     """Count the decisions before each that is to be scored, by each of its keys.
 
     Parameters
     ----------
     events
-        One row for each decision: at (microseconds), acted (whether enforced), place (of a decision to
-        score; else null), event (whether it counts for others), and the columns of the keys.
+        What `read` turns into a row for each decision: at (microseconds), acted (whether enforced), place (of a
+        decision to score; else null), event (whether it counts for others), and the columns of the keys.
     columns, windowed
         See `KeyCounter`.
     n
         Number of decisions.
     split_rows
         Rows of one key above which it is split by time.
+    read
+        How workers read `events`.
     """
     from pyspark import StorageLevel
     from pyspark.sql import functions as F  # noqa: N812
 
     counter = KeyCounter(columns, windowed, max(1, -(-2 * n // split_rows)))
-    large = _large_keys(events, counter, n, split_rows)
+    ask: _Ask = lambda task, schema: events.mapInArrow(lambda some: task(read(some)), schema)  # noqa: E731
+    large = _large_keys(ask, counter, n, split_rows)
     if large:
-        counter = _split_large(events, counter, large, split_rows)
-    placed = events.mapInArrow(counter.place, _PLACED)
+        counter = _split_large(ask, counter, large, split_rows)
+    placed = ask(counter.place, _PLACED)
     groups = placed.groupBy("kind", "bucket", "slot")
     counted = groups.applyInArrow(lambda table: counter.count(table), _COUNTED)
     counted = counted.persist(StorageLevel.DISK_ONLY)
@@ -419,7 +425,7 @@ def count_earlier(
 
 
 def _large_keys(
-    events: "DataFrame", counter: KeyCounter, n: int, split_rows: int
+    ask: _Ask, counter: KeyCounter, n: int, split_rows: int
 ) -> dict[tuple[int, int], int]:
     """Find the keys with more than so many rows, and perhaps some with half as many.
 
@@ -429,9 +435,7 @@ def _large_keys(
     if n <= split_rows:
         return {}
     share = split_rows / (2 * n)
-    found = events.mapInArrow(
-        lambda batches: counter.heavy(batches, share), "kind bigint, key bigint, n bigint"
-    )
+    found = ask(lambda batches: counter.heavy(batches, share), "kind bigint, key bigint, n bigint")
     sizes = Counter[tuple[int, int]]()
     for row in found.toArrow().to_pylist():
         sizes[row["kind"], row["key"]] += row["n"]
@@ -439,13 +443,13 @@ def _large_keys(
 
 
 def _split_large(
-    events: "DataFrame", counter: KeyCounter, sizes: Mapping[tuple[int, int], int], split_rows: int
+    ask: _Ask, counter: KeyCounter, sizes: Mapping[tuple[int, int], int], split_rows: int
 ) -> KeyCounter:
     """Choose the slots of large keys by the times of the decisions to score, and sum up what came before."""
     nothing = {pair: np.empty(0, np.int64) for pair in sorted(sizes)}
     asking = KeyCounter(counter.columns, counter.windowed, counter.buckets, nothing)
     times: dict[tuple[int, int], list[tuple[int, Ints]]] = {pair: [] for pair in nothing}
-    for row in events.mapInArrow(asking.times, _TIMES).toArrow().to_pylist():
+    for row in ask(asking.times, _TIMES).toArrow().to_pylist():
         times[row["kind"], row["key"]].append((row["n"], np.frombuffer(row["times"], "<i8")))
     edges = nothing | {
         pair: _edges(found, sizes[pair], split_rows) for pair, found in times.items() if found
@@ -453,7 +457,7 @@ def _split_large(
     split = KeyCounter(counter.columns, counter.windowed, counter.buckets, edges)
     names = ", ".join(f"{name} bigint" for name in _TOTALS)
     within = {pair: np.zeros((4, len(at) + 1, 2), np.int64) for pair, at in edges.items()}
-    for row in events.mapInArrow(split.totals, names).toArrow().to_pylist():
+    for row in ask(split.totals, names).toArrow().to_pylist():
         within[row["kind"], row["key"]][row["stream"], row["slot"]] += row["n"], row["acted"]
     before: dict[tuple[int, int, int], Ints] = {}
     for (kind, key), held in within.items():

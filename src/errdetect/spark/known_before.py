@@ -1,12 +1,13 @@
 """What was known before each decision, on Spark: verdicts from the driver, decisions from counts."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 from errdetect.data.arrow_frames import to_frame
 from errdetect.features.counted_log import OVERALL, CountedKeys
@@ -17,14 +18,16 @@ from errdetect.features.point_in_time_features import (
     version_change_days,
 )
 from errdetect.features.similar_content import SimilarContentIndex
+from errdetect.spark.clean_rows import EventReader
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-__all__ = ["KnownBefore", "first_versions"]
+__all__ = ["VERSIONS", "KnownBefore", "first_versions"]
 
 Ints = npt.NDArray[np.int64]
-_VERSIONS = ("policy_id", "moderator", "moderator_version")
+#: What tells a version of a moderator under a policy.
+VERSIONS = ("policy_id", "moderator", "moderator_version")
 
 
 @dataclass(frozen=True)
@@ -110,10 +113,43 @@ class KnownBefore:
         return pd.concat([own, *parts], axis=1)
 
 
-def first_versions(decisions: "DataFrame") -> pd.DataFrame:
-    """Return when each moderator's version was first seen under each policy, for `version_change_days`."""
-    from pyspark.sql import functions as F  # noqa: N812
+def first_versions(events: "DataFrame", read: EventReader) -> pd.DataFrame:
+    """Return when each moderator's version was first seen under each policy, for `version_change_days`.
 
-    names = [name for name in _VERSIONS if name in decisions.columns]
-    first = decisions.groupBy(*names).agg(F.min("decided_at").alias("decided_at"))
-    return to_frame(first.toArrow())
+    Parameters
+    ----------
+    events
+        From `read_events`.
+    read
+        With the columns' names among its columns.
+    """
+    names = [name for name in VERSIONS if name in read.columns]
+    first = events.mapInArrow(
+        lambda batches: _first_times(read(batches), names),
+        ", ".join(f"{name} string" for name in names) + ", at_min bigint",
+    )
+    table = _earliest(first.toArrow().rename_columns([*names, "at"]), names)
+    times = table["at_min"].cast(pa.timestamp("us", "UTC"))
+    return to_frame(table.select(names).append_column("decided_at", times))
+
+
+def _first_times(
+    batches: Iterator[pa.RecordBatch], names: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
+    held: pa.Table | None = None
+    for batch in batches:
+        own = pa.Table.from_batches([batch])
+        own = own.filter(own["event"]).select([*names, "at"])
+        known = [] if held is None else [held.rename_columns([*names, "at"])]
+        held = _earliest(pa.concat_tables([*known, own]), names)
+    if held is not None:
+        yield from held.to_batches()
+
+
+def _earliest(table: pa.Table, names: Sequence[str]) -> pa.Table:
+    return (
+        table.group_by(list(names))
+        .aggregate([("at", "min")])
+        .select([*names, "at_min"])
+        .combine_chunks()
+    )

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from errdetect.errors import ConfigError, error_message
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ __all__ = [
     "open_session",
     "session_settings",
     "size_shuffles",
+    "spark_schema",
 ]
 
 _JAVA = 17
@@ -55,7 +58,31 @@ _QUERIES = {
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.execution.arrow.maxRecordsPerBatch": str(_BATCH_ROWS),
     "spark.sql.execution.arrow.maxBytesPerBatch": str(_BATCH_BYTES),
+    # Looking for the best compression of each column costs more than the disk that it saves.
+    "spark.sql.inMemoryColumnarStorage.compressed": "false",
 }
+
+
+_NAMES = {
+    pa.string(): "string",
+    pa.binary(): "binary",
+    pa.float64(): "double",
+    pa.bool_(): "boolean",
+    pa.int64(): "bigint",
+}
+
+
+def spark_schema(schema: pa.Schema) -> str:
+    """Return a schema in Spark's words.
+
+    Examples
+    --------
+    >>> spark_schema(pa.schema({"a`b": pa.string(), "n": pa.int64()}.items()))
+    '`a``b` string, `n` bigint'
+    """
+    return ", ".join(
+        f"`{f.name.replace('`', '``')}` {_NAMES.get(f.type, 'timestamp')}" for f in schema
+    )
 
 
 def find_java() -> tuple[str, int] | None:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
 from errdetect.data.arrow_frames import POSITION, to_frame
-from errdetect.spark.cleaning import KEY, CleaningTask
-from errdetect.spark.counting import CHUNK_BITS, unpack_counts
+from errdetect.spark.clean_rows import IDENTITY, KEY, join_piece
+from errdetect.spark.counting import unpack_counts
 from errdetect.spark.known_before import KnownBefore
 from errdetect.workflows.draw_tasks import FACTS, batch_kinds, scored_batch
 from errdetect.workflows.score_batches import BatchScorer
@@ -21,50 +22,14 @@ from errdetect.workflows.score_batches import BatchScorer
 if TYPE_CHECKING:
     from pyspark import Broadcast
 
-__all__ = ["PACKED", "PackTask", "ScoringTask", "content_columns", "text_keys"]
+__all__ = ["ROWS", "SENT", "ScoringTask", "content_columns", "text_keys"]
 
-#: Rows (of this kind) and counts of earlier decisions by kind of key, packed by chunk of positions.
-PACKED = pa.schema({"chunk": pa.int64(), "kind": pa.int64(), "held": pa.binary()})
-_ROWS = -1
+#: Pieces of rows (of kind `ROWS`) and counts of earlier decisions by kind of key, by chunk of positions.
+SENT = pa.schema(
+    [("chunk", pa.int64()), ("kind", pa.int64()), ("held", pa.binary()), ("wide", pa.binary())]
+)
+ROWS = -1
 _SENT_ROWS = 10_000
-
-
-@dataclass(frozen=True)
-class PackTask:
-    """Packs rows by chunk, each chunk's as Arrow's bytes: Spark sorts few large values faster than many rows.
-
-    Parameters
-    ----------
-    names
-        Columns to keep.
-    """
-
-    names: tuple[str, ...]
-
-    def run(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Pack rows."""
-        for batch in batches:
-            if not batch.num_rows:
-                continue
-            table = pa.Table.from_batches([batch]).select(list(self.names))
-            chunks = table[POSITION].to_numpy() >> CHUNK_BITS
-            numbers, held = [], []
-            for chunk in np.unique(chunks).tolist():
-                numbers.append(chunk)
-                held.append(_to_bytes(table.filter(pa.array(chunks == chunk))))
-            n = len(numbers)
-            yield pa.record_batch(
-                [pa.array(numbers, pa.int64()), np.full(n, _ROWS), pa.array(held, pa.binary())],
-                names=list(PACKED.names),
-            )
-
-
-def _to_bytes(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table.combine_chunks())
-    held: bytes = sink.getvalue().to_pybytes()
-    return held
 
 
 @dataclass(frozen=True)
@@ -75,22 +40,22 @@ class ScoringTask:
     ----------
     scorer, known
         The model and what was known before, held once by each worker.
-    cleaning
-        How the decisions were cleaned.
+    gone
+        Positions of rows that do not count, ascending.
     """
 
     scorer: "Broadcast[BatchScorer]"
     known: "Broadcast[KnownBefore | None]"
-    cleaning: CleaningTask
+    gone: "Broadcast[npt.NDArray[np.int64]]"
 
     def run(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Score chunks, each by itself as on one machine; then send the account of them."""
         scorer, known = self.scorer.value, self.known.value
         counts, learnt = scorer.counts(), 0
         kinds, times = Counter[tuple[str | None, ...]](), list[int]()
-        for table, earlier in _chunks(batches):
+        for table, earlier in _chunks(batches, self.gone.value):
             positions = table[POSITION].to_numpy()
-            frame = to_frame(table.select(content_columns(self.cleaning, table.column_names)))
+            frame = to_frame(table.select(content_columns(table.column_names)))
             full = frame
             if known is not None:
                 full = known.add(frame, unpack_counts(positions, earlier, known.keys.windowed))
@@ -115,24 +80,32 @@ class ScoringTask:
 
 
 def _chunks(
-    batches: Iterator[pa.RecordBatch],
+    batches: Iterator[pa.RecordBatch], gone: npt.NDArray[np.int64]
 ) -> Iterator[tuple[pa.Table, list[tuple[int, bytes]]]]:
-    """Put packed rows with the columns `PACKED`, sorted by chunk, together: a chunk's rows and its counts."""
+    """Put rows with the columns `SENT`, sorted by chunk, together: a chunk's rows and its counts."""
     now: int | None = None
     rows: list[pa.Table] = []
     counts: list[tuple[int, bytes]] = []
+
+    def together() -> Iterator[tuple[pa.Table, list[tuple[int, bytes]]]]:
+        table = pa.concat_tables(rows).sort_by(POSITION)
+        if len(gone):
+            table = table.filter(pa.array(~np.isin(table[POSITION].to_numpy(), gone)))
+        if table.num_rows:
+            yield table, counts
+
     for batch in batches:
-        for chunk, kind, held in zip(*(c.to_pylist() for c in batch.columns), strict=True):
-            if chunk != now:
+        for chunk, kind, held, wide in zip(*batch.columns, strict=True):
+            if chunk.as_py() != now:
                 if rows:
-                    yield pa.concat_tables(rows).sort_by(POSITION), counts
-                now, rows, counts = chunk, [], []
-            if kind == _ROWS:
-                rows.append(pa.ipc.open_stream(held).read_all())
+                    yield from together()
+                now, rows, counts = chunk.as_py(), [], []
+            if kind.as_py() == ROWS:
+                rows.append(join_piece(held.as_buffer(), wide.as_buffer()))
             else:
-                counts.append((kind, held))
+                counts.append((kind.as_py(), held.as_py()))
     if rows:
-        yield pa.concat_tables(rows).sort_by(POSITION), counts
+        yield from together()
 
 
 def text_keys(frame: pd.DataFrame) -> list[str]:
@@ -142,7 +115,6 @@ def text_keys(frame: pd.DataFrame) -> list[str]:
     ]
 
 
-def content_columns(task: CleaningTask, names: Sequence[str]) -> list[str]:
-    """Return the decisions' own columns, and the texts' keys, among those of a table."""
-    made = {*task.schema.names[:3], *(n for n in names if n.startswith(KEY))}
-    return [name for name in task.schema.names if name in names and name not in made]
+def content_columns(names: Sequence[str]) -> list[str]:
+    """Return the decisions' own columns, and the texts' keys, among those of a table of clean rows."""
+    return [n for n in names if n not in (POSITION, IDENTITY) and not n.startswith(KEY)]

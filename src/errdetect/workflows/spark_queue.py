@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from errdetect.data.arrow_frames import POSITION, to_frame
 from errdetect.data.atomic_writing import stage_provenance
-from errdetect.spark.cleaning import spark_schema
+from errdetect.spark.session import spark_schema
 from errdetect.workflows.draw_tasks import (
     FACTS,
     IN_LINE,

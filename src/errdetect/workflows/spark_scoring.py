@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -25,28 +27,23 @@ from errdetect.features.point_in_time_features import PointInTimeFeatures
 from errdetect.features.typed_columns import ColumnCounts
 from errdetect.model.bundle import ModelBundle
 from errdetect.snapshot import Snapshot
-from errdetect.spark.cleaning import (
-    KEY,
-    CleanDecisions,
-    CleaningTask,
-    clean_decisions,
+from errdetect.spark.clean_rows import KEY, EventReader, find_known, read_events
+from errdetect.spark.cleaning import CleanDecisions, CleaningTask, clean_decisions
+from errdetect.spark.counting import SPLIT_ROWS, EarlierCounts, count_earlier
+from errdetect.spark.known_before import VERSIONS, KnownBefore, first_versions
+from errdetect.spark.session import (
+    PARTITION_ROWS,
+    check_spark,
+    open_session,
+    size_shuffles,
     spark_schema,
 )
-from errdetect.spark.counting import SPLIT_ROWS, EarlierCounts, count_earlier
-from errdetect.spark.known_before import KnownBefore, first_versions
-from errdetect.spark.session import PARTITION_ROWS, check_spark, open_session, size_shuffles
 from errdetect.workflows.current_levels import recent_ids
 from errdetect.workflows.decision_explainer import contrast_candidates
 from errdetect.workflows.draw_tasks import SCORED, kinds_table
 from errdetect.workflows.load_data import Progress
 from errdetect.workflows.score_batches import BatchScorer, scoring_notes
-from errdetect.workflows.spark_batches import (
-    PACKED,
-    PackTask,
-    ScoringTask,
-    content_columns,
-    text_keys,
-)
+from errdetect.workflows.spark_batches import ROWS, ScoringTask, content_columns, text_keys
 from errdetect.workflows.spark_queue import ScoredOnSpark
 
 if TYPE_CHECKING:
@@ -55,7 +52,6 @@ if TYPE_CHECKING:
 __all__ = ["SparkSource", "check_spark_run", "score_on_spark", "translated_failures"]
 
 _PLACES = ("market", "language", "policy_id")
-_COUNTED = ("chunk", "kind", "counts")
 _REVIEWED = ("decision_id", "decided_at", "policy_id", "enforced")
 
 
@@ -139,6 +135,7 @@ class SparkSource:
         self._known: KnownBefore | None = None
         self._special = pd.DataFrame()
         self._counts: EarlierCounts | None = None
+        self._versions: pd.DataFrame | None = None
 
     def _task(self, files: Sequence[SourceFile], survey: Any, first: int) -> CleaningTask:
         return CleaningTask(
@@ -184,35 +181,23 @@ class SparkSource:
 
     def places(self) -> Mapping[str, set[str]]:
         """Return the markets, languages and policies that occur in the log, by column."""
-        from pyspark.sql import functions as F  # noqa: N812
+        return {name: set().union(*(f.get(name, ()) for f in self._values)) for name in _PLACES}
 
-        found: dict[str, set[str]] = {name: set() for name in _PLACES}
-        for part in self._parts.values():
-            names = [name for name in _PLACES if name in part.rows.columns]
-            sets = part.rows.agg(*(F.collect_set(name).alias(name) for name in names)).first()
-            assert sets is not None
-            for name in names:
-                found[name] |= set(sets[name])
-        return found
+    @cached_property
+    def _values(self) -> list[dict[str, set[Any]]]:
+        """Each source's markets, languages and policies, and the least and the greatest of its keys."""
+        keys = [KEY + key for key in self.keys.history]
+        return [part.rows.values(_PLACES, keys) for part in self._parts.values()]
 
     def reviewed(self) -> pd.DataFrame:
         """Return decision_id, decided_at, policy_id, enforced and keys of the decisions reviewed."""
         frames = []
         for part in self._parts.values():
             names = [*_REVIEWED, "action", *(n for n in self.keys.columns if n not in _REVIEWED)]
-            some = self._with_ids(part.rows, self._reviewed)
-            some = some.select(POSITION, *(f"`{n}`" for n in names if n in some.columns))
-            frames.append(to_frame(_in_order(some)))
+            some = part.rows.pick(self._reviewed)
+            frames.append(to_frame(some.select([n for n in names if n in some.column_names])))
         rows = pd.concat(frames, ignore_index=True)
         return rows.drop_duplicates("decision_id", ignore_index=True)
-
-    def _with_ids(self, rows: "DataFrame", ids: pd.Index) -> "DataFrame":
-        from pyspark.sql import functions as F  # noqa: N812
-
-        wanted = pa.table({"decision_id": pa.array(ids.astype(object), pa.string()).unique()})
-        return rows.join(
-            F.broadcast(self.spark.createDataFrame(wanted)), "decision_id", "left_semi"
-        )
 
     def look_up(
         self, bundle: ModelBundle, snapshot: Snapshot, reviewed: pd.DataFrame, now: datetime
@@ -221,64 +206,56 @@ class SparkSource:
         upheld = contrast_candidates(reviewed, snapshot, now)
         special = pd.Index(upheld).union(recent_ids(bundle, snapshot))
         with translated_failures():
-            self._count(special, snapshot, reviewed)
+            self._count(special)
+            if self._counts is not None:
+                self._know(snapshot, reviewed)
             frames = [self._finish(part, special) for part in self._parts.values()]
         rows = pd.concat(frames, ignore_index=True)
         self._special = rows.drop_duplicates("decision_id", ignore_index=True)
 
-    def _count(self, special: pd.Index, snapshot: Snapshot, reviewed: pd.DataFrame) -> None:
+    def _count(self, special: pd.Index) -> None:
         if not (self.keys.names or self.keys.changes):
             return
-        from pyspark.sql import functions as F  # noqa: N812
-
-        events = self._events(special)
-        n = self._n
-        columns = tuple(
-            None if name == OVERALL else KEY + name if KEY + name in events.columns else name
-            for name in self.keys.names
-        )
-        needed = ["at", "acted", "place", "event", *(name for name in columns if name)]
-        moments = events.withColumns(
-            {"at": F.unix_micros("decided_at"), "acted": F.col("enforced")}
-        )
-        self._counts = count_earlier(
-            moments.select(*(f"`{name}`" for name in dict.fromkeys(needed))),
-            columns, self.keys.windowed, n, SPLIT_ROWS,
-        )  # fmt: skip
-        kinds = [kind for kind, own in self.keys.similar.items()
-                 if any(self.keys.names.index(name) in self._counts.shared for name in own)]  # fmt: skip
-        split = []
-        if self.keys.history:
-            ends = [f(KEY + key).alias(f"{key}_{i}") for key in self.keys.history
-                    for i, f in enumerate((F.min, F.max))]  # fmt: skip
-            row = events.agg(*ends).first()
-            assert row is not None
-            split = [key for key in self.keys.history if row[f"{key}_0"] != row[f"{key}_1"]]
-        versions = None
-        if self.keys.changes:
-            versions = first_versions(events.where("event"))
-        self._known = KnownBefore.of(
-            self.keys, reviewed, snapshot.reviews, (split, kinds), versions, self._encoding.names
-        )
-
-    def _events(self, special: pd.Index) -> "DataFrame":
-        """Return every decision's time and keys, where to count, and whether it counts for others."""
-        from pyspark.sql import functions as F  # noqa: N812
+        from pyspark import StorageLevel
 
         log, batch = (self._parts[name].rows for name in ("log", "decisions"))
-        wanted = F.broadcast(
-            self._with_ids(log, special).select(POSITION, F.col(POSITION).alias("place"))
+        made = {*log.schema.names, *batch.schema.names}
+        columns = tuple(
+            None if name == OVERALL else KEY + name if KEY + name in made else name
+            for name in self.keys.names
         )
-        log = log.join(wanted, POSITION, "left").withColumn("event", F.expr("true"))
-        known = self._parts["log"].rows.select("decision_id", F.expr("true").alias("_known"))
-        batch = batch.join(known, "decision_id", "left")
-        batch = batch.withColumns({"place": F.col(POSITION), "event": F.col("_known").isNull()})
-        return log.unionByName(batch.drop("_known"), allowMissingColumns=True)
+        versions = [n for n in VERSIONS if n in made] if self.keys.changes else []
+        known = find_known(log, batch, self._n)
+        events = read_events(log, batch, known)
+        if known is not None:
+            events = events.persist(StorageLevel.DISK_ONLY)
+        read = EventReader(
+            log.places_of(special),
+            np.union1d(log.gone, batch.gone),
+            tuple(dict.fromkeys([*(name for name in columns if name), *versions])),
+        )
+        self._counts = count_earlier(events, columns, self.keys.windowed, self._n, SPLIT_ROWS, read)
+        self._versions = first_versions(events, read) if self.keys.changes else None
+
+    def _know(self, snapshot: Snapshot, reviewed: pd.DataFrame) -> None:
+        assert self._counts is not None
+        kinds = [kind for kind, own in self.keys.similar.items()
+                 if any(self.keys.names.index(name) in self._counts.shared for name in own)]  # fmt: skip
+        split = [key for key in self.keys.history
+                 if len(set().union(*(found.get(KEY + key, ()) for found in self._values))) > 1]  # fmt: skip
+        self._known = KnownBefore.of(
+            self.keys,
+            reviewed,
+            snapshot.reviews,
+            (split, kinds),
+            self._versions,
+            self._encoding.names,
+        )
 
     def _finish(self, part: CleanDecisions, ids: pd.Index) -> pd.DataFrame:
         """Fetch some decisions, with what was known before each."""
-        table = _in_order(self._with_ids(part.rows, ids))
-        frame = to_frame(table.select(content_columns(part.task, table.column_names)))
+        table = part.rows.pick(ids)
+        frame = to_frame(table.select(content_columns(table.column_names)))
         if self._known is None:
             return frame.drop(columns=text_keys(frame))
         assert self._counts is not None
@@ -305,26 +282,18 @@ class SparkSource:
 
     def score(self, scorer: BatchScorer) -> "DataFrame":
         """Score every decision; rows without a position hold the account of a part."""
-        rows, task = self.batch.rows, self.batch.task
-        kept = content_columns(task, rows.columns)
-        packed = rows.select(POSITION, *(f"`{name}`" for name in kept)).mapInArrow(
-            PackTask((POSITION, *kept)).run, spark_schema(PACKED)
-        )
+        own = self.batch.rows
+        rows = own.pieces.selectExpr("chunk", f"{ROWS}L AS kind", "narrow AS held", "wide")
         if self._counts is not None:
             # Chunks meet their counts; without any, those of each part stay where they are.
+            counts = self._counts.rows.selectExpr(
+                "chunk", "kind", "counts AS held", "CAST(NULL AS binary) AS wide"
+            )
             n = max(self.spark.sparkContext.defaultParallelism, -(-self._n // PARTITION_ROWS))
-            both = packed.union(self._counts.rows.select(*_COUNTED))
-            packed = both.repartition(n, "chunk").sortWithinPartitions("chunk")
-        scoring = ScoringTask(
-            self.spark.sparkContext.broadcast(scorer),
-            self.spark.sparkContext.broadcast(self._known),
-            task,
-        )
-        return packed.mapInArrow(scoring.run, spark_schema(pa.schema(SCORED.items())))
-
-
-def _in_order(rows: "DataFrame") -> pa.Table:
-    return rows.toArrow().sort_by(POSITION)
+            rows = rows.union(counts).repartition(n, "chunk").sortWithinPartitions("chunk")
+        share = self.spark.sparkContext.broadcast
+        scoring = ScoringTask(share(scorer), share(self._known), share(own.gone))
+        return rows.mapInArrow(scoring.run, spark_schema(pa.schema(SCORED.items())))
 
 
 def score_on_spark(

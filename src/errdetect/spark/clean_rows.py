@@ -7,6 +7,7 @@ values: the narrow one holds times, ids and keys, of which many passes are made;
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +39,7 @@ __all__ = [
     "piece_batch",
     "read_events",
     "repeated_ids",
+    "split_table",
     "unpack_table",
 ]
 
@@ -106,6 +108,22 @@ def pack_table(table: pa.Table) -> bytes:
 def unpack_table(held: bytes | pa.Buffer) -> pa.Table:
     """Return the table that `pack_table` packed."""
     return pa.ipc.open_stream(held).read_all()
+
+
+def split_table(table: pa.Table, numbers: Ints) -> Iterator[tuple[int, bytes]]:
+    """Pack the rows of each number.
+
+    Examples
+    --------
+    >>> parts = split_table(pa.table({"a": [1, 2, 3]}), np.array([5, 0, 5]))
+    >>> [(number, unpack_table(held)["a"].to_pylist()) for number, held in parts]
+    [(0, [2]), (5, [1, 3])]
+    """
+    order = np.argsort(numbers, kind="stable")
+    table, numbers = table.take(pa.array(order)), numbers[order]
+    edges = np.flatnonzero(np.append(True, numbers[1:] != numbers[:-1])[: len(numbers)])
+    for start, stop in pairwise([*edges.tolist(), len(numbers)]):
+        yield int(numbers[start]), pack_table(table.slice(start, stop - start))
 
 
 def pack_pieces(table: pa.Table) -> Iterator[tuple[int, bytes, bytes]]:

@@ -28,7 +28,9 @@ __all__ = [
     "FACTS",
     "IN_LINE",
     "KIND",
+    "LEADING",
     "LEDGER",
+    "LINE",
     "OUTPUT",
     "SCORED",
     "VALUED",
@@ -41,8 +43,11 @@ __all__ = [
     "Shared",
     "ValueTask",
     "batch_kinds",
+    "best_reviews",
+    "content_numbers",
     "finish_rows",
     "kinds_table",
+    "open_heads",
     "scored_batch",
 ]
 
@@ -82,6 +87,9 @@ VALUED = pa.schema(
         ("worth", pa.float64()), ("place", pa.int64()), ("fine", pa.int64()), ("floors", pa.int64()),
     ]
 )  # fmt: skip
+#: What tells the most valuable reviews, and what puts reviews in line.
+LEADING = (POSITION, "worth", "place", "fine", "floors", "identity")
+LINE = ("identity", "place", "fine", "head", POSITION)
 #: What workers send of the decisions near a mark.
 IN_LINE = {
     "bucket": pa.int64(), "key": pa.int64(), POSITION: pa.int64(), "units": pa.int64(),
@@ -109,6 +117,33 @@ def scored_batch(frame: pd.DataFrame) -> pa.RecordBatch:
         for name, kind in SCORED.items()
     ]
     return pa.record_batch(arrays, schema=pa.schema(SCORED.items()))
+
+
+def content_numbers(table: pa.Table, n: int, together: int) -> Ints:
+    """Assign scored decisions to `n` groups, such that equal content meets in one.
+
+    Parameters
+    ----------
+    table
+        Shape (m, any), with the columns `SCORED`.
+    n
+        Number of groups.
+    together
+        Neighbouring decisions without content that go to the same group.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, shape (m,).
+    """
+    place = table[POSITION].to_numpy() // together % n
+    content = table["content"].combine_chunks()
+    empty = np.asarray(content.is_null().to_numpy(zero_copy_only=False), bool)
+    if empty.all():
+        return np.asarray(place, np.int64)
+    digests = content.fill_null(bytes(16)).cast(pa.binary(16))
+    words = np.frombuffer(digests.buffers()[1], np.uint64)[2 * digests.offset :: 2]
+    return np.where(empty, place, (words[: len(place)] % np.uint64(n)).astype(np.int64))
 
 
 def batch_kinds(batch: pa.RecordBatch) -> Counter[tuple[str | None, ...]]:
@@ -219,6 +254,32 @@ def _valued(frame: pd.DataFrame, terms: ReviewTerms) -> tuple[pd.DataFrame, Ints
         fine=np.where(open_, fine, -1), floors=kinds["floors"],
     )  # fmt: skip
     return rows, kinds["number"].to_numpy(np.int64)
+
+
+def open_heads(table: pa.Table, names: Sequence[str]) -> pa.Table:
+    """Return some columns of the decisions that stand for open reviews."""
+    own = table["head"].to_numpy() == table[POSITION].to_numpy()
+    own &= table["place"].to_numpy() >= 0
+    return table.select(list(names)).filter(pa.array(own))
+
+
+def best_reviews(table: pa.Table, most: Ints) -> pa.Table:
+    """Keep the most valuable reviews of each kind and set of floors; equal ones by their place.
+
+    Parameters
+    ----------
+    table
+        Open heads with the columns `LEADING`.
+    most
+        Number to keep of each kind.
+    """
+    kind, floors = table["place"].to_numpy() >> 32, table["floors"].to_numpy()
+    order = np.lexsort((table[POSITION].to_numpy(), -table["worth"].to_numpy(), floors, kind))
+    new = np.ones(len(order), bool)
+    new[1:] = (np.diff(kind[order]) != 0) | (np.diff(floors[order]) != 0)
+    first = np.flatnonzero(new)
+    rank = np.arange(len(order)) - np.repeat(first, np.diff(np.r_[first, len(order)]))
+    return table.take(pa.array(order[rank < most[kind[order]]]))
 
 
 def _sent(frame: pd.DataFrame, schema: pa.Schema) -> Iterator[pa.RecordBatch]:

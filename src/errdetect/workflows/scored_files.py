@@ -23,7 +23,9 @@ from errdetect.schemas import SCORES
 from errdetect.workflows.draw_tasks import (
     FACTS,
     IN_LINE,
+    LEADING,
     LEDGER,
+    LINE,
     OUTPUT,
     SCORED,
     VALUED,
@@ -33,7 +35,10 @@ from errdetect.workflows.draw_tasks import (
     ReviewTerms,
     ValueTask,
     batch_kinds,
+    best_reviews,
+    content_numbers,
     kinds_table,
+    open_heads,
     scored_batch,
 )
 
@@ -46,8 +51,6 @@ _R = TypeVar("_R")
 _ROWS = 100_000  # of a file: valued together, or written together
 _MOST_FILES = 200  # open at the same time
 _BUFFER = 100_000  # rows split together
-_LINE = ("identity", "place", "fine", "head", POSITION)
-_LEADING = (POSITION, "worth", "place", "fine", "floors", "identity")
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ class ScoredFiles:
         if self._waiting:
             table = pa.Table.from_batches(self._waiting)
             self._waiting = []
-            self._files.write(table, _numbers(table, len(self._files)))
+            self._files.write(table, content_numbers(table, len(self._files), _ROWS))
 
     @property
     def names(self) -> Sequence[str]:
@@ -174,18 +177,6 @@ class ScoredFiles:
         return ValuedFiles(folder, valued, accounts, self._n, self._threads)
 
 
-def _numbers(table: pa.Table, n: int) -> Ints:
-    """Return the file of each decision: by content, or by its place where it has none."""
-    place = table[POSITION].to_numpy() // _ROWS % n
-    content = table["content"].combine_chunks()
-    empty = np.asarray(content.is_null().to_numpy(zero_copy_only=False), bool)
-    if empty.all():
-        return np.asarray(place, np.int64)
-    digests = content.fill_null(bytes(16)).cast(pa.binary(16))
-    words = np.frombuffer(digests.buffers()[1], np.uint64)[2 * digests.offset :: 2]
-    return np.where(empty, place, (words[: len(place)] % np.uint64(n)).astype(np.int64))
-
-
 class ValuedFiles:
     """All decisions with the value of their reviews, in files: see `ValuedRows`.
 
@@ -228,9 +219,7 @@ class ValuedFiles:
         wanted = {*names, "place", "head", POSITION}
         for number in range(len(self._files)):
             table = self._files.read(number, sorted(wanted))
-            own = table["head"].to_numpy() == table[POSITION].to_numpy()
-            own &= table["place"].to_numpy() >= 0
-            yield table.select(list(names)).filter(pa.array(own))
+            yield open_heads(table, names)
 
     def group_sizes(self) -> pa.Table:
         """Count the open reviews by place and fine."""
@@ -243,9 +232,9 @@ class ValuedFiles:
     def leading(self, most: Ints) -> pa.Table:
         """Return the most valuable open reviews of each kind and set of floors."""
         found: pa.Table | None = None
-        for heads in self._heads(_LEADING):
+        for heads in self._heads(LEADING):
             both = heads if found is None else pa.concat_tables([found, heads])
-            found = _best(both, most)
+            found = best_reviews(both, most)
         assert found is not None
         return found.sort_by(POSITION)
 
@@ -264,7 +253,7 @@ class ValuedFiles:
         return pa.Table.from_batches(batches, pa.schema(IN_LINE.items()))
 
     def _line_batches(self) -> Iterator[pa.RecordBatch]:
-        for heads in self._heads(_LINE):
+        for heads in self._heads(LINE):
             yield from heads.combine_chunks().to_batches()
 
     def at(self, positions: Ints) -> pa.Table:
@@ -296,17 +285,6 @@ class ValuedFiles:
     def close(self) -> None:
         """Delete the files."""
         self._files.remove()
-
-
-def _best(table: pa.Table, most: Ints) -> pa.Table:
-    """Keep the most valuable rows of each kind and set of floors; equal ones by their place."""
-    kind, floors = table["place"].to_numpy() >> 32, table["floors"].to_numpy()
-    order = np.lexsort((table[POSITION].to_numpy(), -table["worth"].to_numpy(), floors, kind))
-    new = np.ones(len(order), bool)
-    new[1:] = (np.diff(kind[order]) != 0) | (np.diff(floors[order]) != 0)
-    first = np.flatnonzero(new)
-    rank = np.arange(len(order)) - np.repeat(first, np.diff(np.r_[first, len(order)]))
-    return table.take(pa.array(order[rank < most[kind[order]]]))
 
 
 class FinishedFiles:

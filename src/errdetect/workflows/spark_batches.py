@@ -9,27 +9,30 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 
 from errdetect.data.arrow_frames import POSITION, to_frame
-from errdetect.spark.clean_rows import IDENTITY, KEY, join_piece
-from errdetect.spark.counting import unpack_counts
+from errdetect.spark.clean_rows import IDENTITY, KEY, join_piece, split_table
+from errdetect.spark.counting import CHUNK_BITS, unpack_counts
 from errdetect.spark.known_before import KnownBefore
-from errdetect.workflows.draw_tasks import FACTS, batch_kinds, scored_batch
+from errdetect.workflows.draw_tasks import FACTS, batch_kinds, content_numbers, scored_batch
 from errdetect.workflows.score_batches import BatchScorer
 
 if TYPE_CHECKING:
+    import pandas as pd
     from pyspark import Broadcast
 
-__all__ = ["ROWS", "SENT", "ScoringTask", "content_columns", "text_keys"]
+__all__ = ["ROWS", "SCORED_PIECES", "SENT", "ScoringTask", "content_columns", "text_keys"]
 
 #: Pieces of rows (of kind `ROWS`) and counts of earlier decisions by kind of key, by chunk of positions.
 SENT = pa.schema(
     [("chunk", pa.int64()), ("kind", pa.int64()), ("held", pa.binary()), ("wide", pa.binary())]
 )
 ROWS = -1
-_SENT_ROWS = 10_000
+#: Scored decisions by number of `content_numbers`, packed; or the account of a part.
+SCORED_PIECES = pa.schema([("number", pa.int64()), (FACTS, pa.string()), ("held", pa.binary())])
+_SPLIT_ROWS = 200_000  # scored decisions split together
+_TOGETHER = 1 << CHUNK_BITS
 
 
 @dataclass(frozen=True)
@@ -42,17 +45,21 @@ class ScoringTask:
         The model and what was known before, held once by each worker.
     gone
         Positions of rows that do not count, ascending.
+    parts
+        Into how many parts scored decisions are split, equal content into one.
     """
 
     scorer: "Broadcast[BatchScorer]"
     known: "Broadcast[KnownBefore | None]"
     gone: "Broadcast[npt.NDArray[np.int64]]"
+    parts: int
 
     def run(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Score chunks, each by itself as on one machine; then send the account of them."""
         scorer, known = self.scorer.value, self.known.value
         counts, learnt = scorer.counts(), 0
         kinds, times = Counter[tuple[str | None, ...]](), list[int]()
+        waiting: list[pa.RecordBatch] = []
         for table, earlier in _chunks(batches, self.gone.value):
             positions = table[POSITION].to_numpy()
             frame = to_frame(table.select(content_columns(table.column_names)))
@@ -67,7 +74,12 @@ class ScoringTask:
             times = [min([*times, int(moments.min())]), max([*times, int(moments.max())])]
             sent = scored_batch(scored.assign(**{POSITION: positions}))
             kinds.update(batch_kinds(sent))
-            yield from (sent.slice(i, _SENT_ROWS) for i in range(0, sent.num_rows, _SENT_ROWS))
+            waiting.append(sent)
+            if sum(map(len, waiting)) >= _SPLIT_ROWS:
+                yield self._split(waiting)
+                waiting = []
+        if waiting:
+            yield self._split(waiting)
         account = {
             "rows": counts.rows,
             "unseen": dict(counts.unseen),
@@ -76,7 +88,17 @@ class ScoringTask:
             "kinds": [[*kind, n] for kind, n in kinds.items()],
             "times": times,
         }
-        yield scored_batch(pd.DataFrame({POSITION: [-1], FACTS: [json.dumps(account)]}))
+        yield _record_batch([(0, json.dumps(account), None)])
+
+    def _split(self, scored: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+        table = pa.Table.from_batches(scored)
+        pieces = split_table(table, content_numbers(table, self.parts, _TOGETHER))
+        return _record_batch([(number, None, held) for number, held in pieces])
+
+
+def _record_batch(rows: Sequence[tuple[int, str | None, bytes | None]]) -> pa.RecordBatch:
+    columns = [pa.array([row[i] for row in rows], f.type) for i, f in enumerate(SCORED_PIECES)]
+    return pa.record_batch(columns, schema=SCORED_PIECES)
 
 
 def _chunks(
@@ -108,7 +130,7 @@ def _chunks(
         yield from together()
 
 
-def text_keys(frame: pd.DataFrame) -> list[str]:
+def text_keys(frame: "pd.DataFrame") -> list[str]:
     """Return the columns that stand for texts among the keys; they are no features."""
     return [
         name for name in map(str, frame) if name == "text_key" or re.fullmatch(r"near_key_\d", name)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from errdetect.config import Config
 from errdetect.data.arrow_frames import POSITION, to_frame
@@ -40,10 +39,16 @@ from errdetect.spark.session import (
 )
 from errdetect.workflows.current_levels import recent_ids
 from errdetect.workflows.decision_explainer import contrast_candidates
-from errdetect.workflows.draw_tasks import SCORED, kinds_table
+from errdetect.workflows.draw_tasks import FACTS, SCORED, kinds_table
 from errdetect.workflows.load_data import Progress
 from errdetect.workflows.score_batches import BatchScorer, scoring_notes
-from errdetect.workflows.spark_batches import ROWS, ScoringTask, content_columns, text_keys
+from errdetect.workflows.spark_batches import (
+    ROWS,
+    SCORED_PIECES,
+    ScoringTask,
+    content_columns,
+    text_keys,
+)
 from errdetect.workflows.spark_queue import ScoredOnSpark
 
 if TYPE_CHECKING:
@@ -292,8 +297,14 @@ class SparkSource:
             n = max(self.spark.sparkContext.defaultParallelism, -(-self._n // PARTITION_ROWS))
             rows = rows.union(counts).repartition(n, "chunk").sortWithinPartitions("chunk")
         share = self.spark.sparkContext.broadcast
-        scoring = ScoringTask(share(scorer), share(self._known), share(own.gone))
-        return rows.mapInArrow(scoring.run, spark_schema(pa.schema(SCORED.items())))
+        scoring = ScoringTask(share(scorer), share(self._known), share(own.gone), self.parts)
+        return rows.mapInArrow(scoring.run, spark_schema(SCORED_PIECES))
+
+    @property
+    def parts(self) -> int:
+        """Parts that scored decisions are split into, equal content into one."""
+        n = self.batch.rejections.n_rows
+        return max(self.spark.sparkContext.defaultParallelism, -(-n // PARTITION_ROWS))
 
 
 def score_on_spark(
@@ -317,8 +328,8 @@ def score_on_spark(
     scorer = BatchScorer(bundle, policies, config.queue)
     rows = source.score(scorer).persist(StorageLevel.DISK_ONLY)
     with translated_failures():
-        facts = rows.where(f"{POSITION} < 0").select("_facts").collect()
-    accounts = [json.loads(row["_facts"]) for row in facts]
+        facts = rows.where(f"{FACTS} IS NOT NULL").select(FACTS).collect()
+    accounts = [json.loads(row[FACTS]) for row in facts]
     counts = replace(scorer.counts(), unreadable=source.batch.unreadable)
     kinds, times = Counter[tuple[str | None, ...]](), list[int]()
     for account in accounts:
@@ -331,7 +342,8 @@ def score_on_spark(
     notes = scoring_notes(counts, sum(a["learnt"] for a in accounts), bundle, config.score)
     return ScoredOnSpark(
         rows,
-        tuple(name for name in SCORED if name not in {POSITION, "_facts", *gone}),
+        source.parts,
+        tuple(name for name in SCORED if name not in {POSITION, FACTS, *gone}),
         table,
         (
             pd.Timestamp(min(times), unit="us", tz="UTC"),

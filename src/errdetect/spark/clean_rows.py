@@ -401,7 +401,8 @@ def find_known(log: CleanRows, batch: CleanRows, n: int) -> "DataFrame | None":
 
 
 def _n_buckets(rows: CleanRows, n: int) -> int:
-    return max(rows.pieces.sparkSession.sparkContext.defaultParallelism, -(-n // _BUCKET_ROWS))
+    workers: int = rows.pieces.sparkSession.sparkContext.defaultParallelism
+    return max(workers, -(-n // _BUCKET_ROWS))
 
 
 @dataclass(frozen=True)

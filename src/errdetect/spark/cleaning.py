@@ -142,7 +142,7 @@ class CleaningTask:
         base = (self.first + file) << _FILE_BITS
         usable = ~np.isin(raw.rows, read.rejects["row"].to_numpy(np.int64))
         rows = self._table(self._keyed(frame).assign(**{POSITION: base + raw.rows[usable]}))
-        sent = [
+        sent: list[tuple[Any, ...]] = [
             (_ROWS, chunk << CHUNK_BITS, None, chunk, *held) for chunk, *held in pack_pieces(rows)
         ]
         facts = {

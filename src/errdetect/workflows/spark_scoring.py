@@ -303,8 +303,8 @@ class SparkSource:
     @property
     def parts(self) -> int:
         """Parts that scored decisions are split into, equal content into one."""
-        n = self.batch.rejections.n_rows
-        return max(self.spark.sparkContext.defaultParallelism, -(-n // PARTITION_ROWS))
+        workers: int = self.spark.sparkContext.defaultParallelism
+        return max(workers, -(-self.batch.rejections.n_rows // PARTITION_ROWS))
 
 
 def score_on_spark(

@@ -291,11 +291,12 @@
       stack(table);
       sortable(table, fewer(15));
     }
+    if (phone) foldParts(place);
   };
 
   // ---- phones: all but a page's first answer folds under its heading
   const fold = (box, heading) => {
-    const button = make("button", "fold", ...heading.childNodes);
+    const button = make("button", "fold", make("span", "", ...heading.childNodes));
     button.type = "button";
     const turn = (open) => {
       box.classList.toggle("folded", !open);
@@ -305,6 +306,14 @@
     box.addEventListener("unfold", () => turn(true));
     heading.append(button);
     turn(false);
+  };
+  const foldParts = (place) => {
+    let part = null;
+    for (const node of [...place.children]) {
+      if (node.tagName === "H3") node.before((part = make("div", "block")));
+      if (part) part.append(node);
+    }
+    for (const each of place.querySelectorAll(":scope > .block")) fold(each, each.firstElementChild);
   };
   if (phone) {
     for (const box of document.querySelectorAll("main > .view > section:not(:first-child), .folds, .view:not(.policy) .block")) {

@@ -43,6 +43,7 @@ SPLIT_ROWS = 1_000_000
 #: Bits of a position within a chunk, whose decisions are scored together.
 CHUNK_BITS = 14
 _QUANTILES = 1024
+_LISTED = 1_000  # chunks that a query names
 _BLOCK_ROWS = 200_000  # decisions whose keys are sent together
 #: The place of what is only counted, and the chunk of what only says that decisions share a kind of key.
 _NOWHERE = -1
@@ -320,10 +321,14 @@ class EarlierCounts:
         positions
             Shape (n,), ascending.
         """
+        if not len(positions):
+            return unpack_counts(positions, [], self.windowed)
         task = _PickTask(self.windowed, positions)
-        found = self.rows.select("kind", "counts").mapInArrow(
-            task.run, "kind bigint, counts binary"
-        )
+        chunks = np.unique(positions >> CHUNK_BITS)
+        rows = self.rows.where(f"chunk BETWEEN {chunks[0]} AND {chunks[-1]}")
+        if len(chunks) <= _LISTED:
+            rows = rows.where(rows["chunk"].isin(chunks.tolist()))
+        found = rows.select("kind", "counts").mapInArrow(task.run, "kind bigint, counts binary")
         table = found.toArrow()
         pairs = zip(table["kind"].to_pylist(), table["counts"].to_pylist(), strict=True)
         return unpack_counts(positions, pairs, self.windowed)

@@ -103,7 +103,7 @@ __all__ = [
 
 Floats = npt.NDArray[np.float64]
 
-_CHUNK = 50_000
+_CHUNK = 20_000
 _SHOWN_TEXT = 400
 _CASES, _POLICIES_WITH_CASES = 3, 200
 _SHOWN = ("decision_id", "policy_id", "action", "market", "language", "text")

@@ -27,7 +27,7 @@ from errdetect.model.policy_correction import PolicyContent
 from errdetect.queue.review_value import content_digests, error_kinds, harm_terms
 from errdetect.workflows.load_data import Progress, free_threads
 from errdetect.workflows.log_state import LogState
-from errdetect.workflows.scored_files import ScoredFiles, in_threads
+from errdetect.workflows.scored_files import ScoredFiles, in_threads, read_ahead
 
 __all__ = [
     "BatchScorer",
@@ -132,7 +132,7 @@ class ScoringSource:
         self._take_kept()
         for name, store in self._stores.items():
             rejections = self.rejections[name]
-            for batch in self._read(name):
+            for batch in read_ahead(self._read(name)):
                 rejections.add(batch)
                 store.write(batch.frame)
                 if name == "decisions":

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +42,7 @@ from errdetect.workflows.draw_tasks import (
     scored_batch,
 )
 
-__all__ = ["FinishedFiles", "ScoredFiles", "ValuedFiles", "in_threads"]
+__all__ = ["FinishedFiles", "ScoredFiles", "ValuedFiles", "in_threads", "read_ahead"]
 
 Ints = npt.NDArray[np.int64]
 _T = TypeVar("_T")
@@ -84,6 +84,22 @@ def in_threads(work: Callable[[_T], _R], items: Iterable[_T], threads: int) -> I
             done = running.pop(0).result()
             running += [pool.submit(work, item) for item in islice(rest, 1)]
             yield done
+
+
+def read_ahead(items: Iterable[_T]) -> Iterator[_T]:
+    """Yield items in order, while a thread makes the next one.
+
+    Examples
+    --------
+    >>> list(read_ahead([3, 1]))
+    [3, 1]
+    """
+    rest, end = iter(items), object()
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(next, rest, end)
+        while (item := following.result()) is not end:
+            following = pool.submit(next, rest, end)
+            yield cast("_T", item)
 
 
 class ScoredFiles:

@@ -3,12 +3,13 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SparkSource", "check_spark_run", "score_on_spark", "translated_failures"]
 
+_T = TypeVar("_T")
 _PLACES = ("market", "language", "policy_id")
 _REVIEWED = ("decision_id", "decided_at", "policy_id", "enforced")
 
@@ -160,11 +162,20 @@ class SparkSource:
         # Spark's default of 200 parts is for tables of gigabytes; the rows are counted below.
         size_shuffles(self.spark, 0)
         words = {"log": "The log's decisions", "decisions": "The decisions to score"}
-        for name, task in self._tasks.items():
+
+        def clean(name: str) -> CleanDecisions:
             with translated_failures():
-                self._parts[name] = clean_decisions(self.spark, task, words[name])
-            self._parts[name].rejections.raise_if_too_many(self._config.data.max_rejected)
+                part = clean_decisions(self.spark, self._tasks[name], words[name])
+            part.rejections.raise_if_too_many(self._config.data.max_rejected)
+            return part
+
+        self._parts = dict(zip(self._tasks, self._of_both(clean), strict=True))
         size_shuffles(self.spark, self._n)
+
+    def _of_both(self, work: Callable[[str], _T]) -> list[_T]:
+        """Do work for both sources at once: small jobs leave workers idle."""
+        with ThreadPoolExecutor(len(self._tasks)) as pool:
+            return [job.result() for job in [pool.submit(work, name) for name in self._tasks]]
 
     @property
     def rejections(self) -> dict[str, Rejections]:
@@ -192,16 +203,17 @@ class SparkSource:
     def _values(self) -> list[dict[str, set[Any]]]:
         """Each source's markets, languages and policies, and the least and the greatest of its keys."""
         keys = [KEY + key for key in self.keys.history]
-        return [part.rows.values(_PLACES, keys) for part in self._parts.values()]
+        return self._of_both(lambda name: self._parts[name].rows.values(_PLACES, keys))
 
     def reviewed(self) -> pd.DataFrame:
         """Return decision_id, decided_at, policy_id, enforced and keys of the decisions reviewed."""
-        frames = []
-        for part in self._parts.values():
-            names = [*_REVIEWED, "action", *(n for n in self.keys.columns if n not in _REVIEWED)]
-            some = part.rows.pick(self._reviewed)
-            frames.append(to_frame(some.select([n for n in names if n in some.column_names])))
-        rows = pd.concat(frames, ignore_index=True)
+        names = [*_REVIEWED, "action", *(n for n in self.keys.columns if n not in _REVIEWED)]
+
+        def pick(source: str) -> pd.DataFrame:
+            some = self._parts[source].rows.pick(self._reviewed)
+            return to_frame(some.select([name for name in names if name in some.column_names]))
+
+        rows = pd.concat(self._of_both(pick), ignore_index=True)
         return rows.drop_duplicates("decision_id", ignore_index=True)
 
     def look_up(
@@ -214,7 +226,7 @@ class SparkSource:
             self._count(special)
             if self._counts is not None:
                 self._know(snapshot, reviewed)
-            frames = [self._finish(part, special) for part in self._parts.values()]
+            frames = self._of_both(lambda name: self._finish(self._parts[name], special))
         rows = pd.concat(frames, ignore_index=True)
         self._special = rows.drop_duplicates("decision_id", ignore_index=True)
 

@@ -13,20 +13,22 @@ from errdetect.version import __version__
 from errdetect.workflows.load_data import Progress
 from errdetect.workflows.report import report
 from errdetect.workflows.score import ScoreResult, score
-from errdetect.workflows.simulate import simulate
+from errdetect.workflows.simulate import simulate_reviewed
 from errdetect.workflows.train import TrainResult, train
 
 __all__ = ["DemoResult", "demo"]
 
 _SETTINGS = ("train.trials=4",)
+#: Audited decisions, by which a gate can tell a model from chance; of fewer decisions a larger share.
+_AUDITED, _LEAST_SHARE = 3_600, 0.06
 
 
 @dataclass(frozen=True)
 class DemoResult:
-    """Result of the demo, and the files to open."""
+    """Result of the demo, and the files to open; nothing is scored where no model passed the gate."""
 
     trained: TrainResult
-    scored: ScoreResult
+    scored: ScoreResult | None
     files: Mapping[str, Path]
 
 
@@ -45,22 +47,27 @@ def demo(
     out
         Folder; made if missing.
     decisions, days, seed
-        The marketplace's size, length and seed.
+        The marketplace's size, length and seed. Below 60,000 decisions the audit draws a larger share, so
+        that about as many are reviewed.
     progress
         Callback for progress messages.
     """
     out = Path(out)
-    made = simulate(out / "data", decisions=decisions, days=days, seed=seed, progress=progress)
+    audited = min(1.0, max(_LEAST_SHARE, _AUDITED / max(decisions, 1)))
+    design = (decisions, days, seed)
+    made = simulate_reviewed(out / "data", design, audited, progress=progress)
     config = load_config(made.files["config"], _SETTINGS)
     trained = train(config, progress=progress)
-    batch = _last_month(made.files["decisions"], out / "data" / "last_month.parquet")
-    scored = score(config, batch, out / "queue", progress=progress)
+    scored, queue = None, {}
+    if trained.version is not None:
+        batch = _last_month(made.files["decisions"], out / "data" / "last_month.parquet")
+        scored = score(config, batch, out / "queue", progress=progress)
+        queue = {"review queue": scored.files["queue"], "scores": scored.files["scores"]}
     reported = report(config, out / "report", progress=progress)
     files = {
         "policy report": reported.files["report"],
         **({"briefs": reported.files["briefs"]} if "briefs" in reported.files else {}),
-        "review queue": scored.files["queue"],
-        "scores": scored.files["scores"],
+        **queue,
         "config": made.files["config"],
     }
     return DemoResult(trained, scored, files)

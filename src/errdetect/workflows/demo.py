@@ -9,6 +9,7 @@ import pandas as pd
 from errdetect.config import load_config
 from errdetect.data.atomic_writing import write_parquet
 from errdetect.data.provenance import Provenance
+from errdetect.errors import ModelError, error_message
 from errdetect.version import __version__
 from errdetect.workflows.load_data import Progress
 from errdetect.workflows.report import report
@@ -25,10 +26,10 @@ _AUDITED, _LEAST_SHARE = 3_600, 0.06
 
 @dataclass(frozen=True)
 class DemoResult:
-    """Result of the demo, and the files to open; nothing is scored where no model passed the gate."""
+    """Result of the demo, and the files to open."""
 
     trained: TrainResult
-    scored: ScoreResult | None
+    scored: ScoreResult
     files: Mapping[str, Path]
 
 
@@ -51,6 +52,11 @@ def demo(
         that about as many are reviewed.
     progress
         Callback for progress messages.
+
+    Raises
+    ------
+    ModelError
+        If so few decisions show too little for a model to pass the gate.
     """
     out = Path(out)
     audited = min(1.0, max(_LEAST_SHARE, _AUDITED / max(decisions, 1)))
@@ -58,16 +64,20 @@ def demo(
     made = simulate_reviewed(out / "data", design, audited, progress=progress)
     config = load_config(made.files["config"], _SETTINGS)
     trained = train(config, progress=progress)
-    scored, queue = None, {}
-    if trained.version is not None:
-        batch = _last_month(made.files["decisions"], out / "data" / "last_month.parquet")
-        scored = score(config, batch, out / "queue", progress=progress)
-        queue = {"review queue": scored.files["queue"], "scores": scored.files["scores"]}
+    if trained.version is None:
+        got = f"{decisions:,}, and the gate turned the model down ({trained.why})"
+        do = "Take more, as in `errdetect demo --decisions 20000`; 60,000 are usual."
+        raise ModelError(
+            error_message("A demo", "have decisions enough to tell a model from luck", got, do)
+        )
+    batch = _last_month(made.files["decisions"], out / "data" / "last_month.parquet")
+    scored = score(config, batch, out / "queue", progress=progress)
     reported = report(config, out / "report", progress=progress)
     files = {
         "policy report": reported.files["report"],
         **({"briefs": reported.files["briefs"]} if "briefs" in reported.files else {}),
-        **queue,
+        "review queue": scored.files["queue"],
+        "scores": scored.files["scores"],
         "config": made.files["config"],
     }
     return DemoResult(trained, scored, files)

@@ -64,13 +64,7 @@ def _simulate_lines(result: "SimulateResult") -> list[str]:
 
 
 def _demo_lines(result: "DemoResult") -> list[str]:
-    scored = (
-        ["No model passed the gate, so nothing was scored and there is no review queue: so few decisions show too "
-         "little of it. The report needs no model. For a queue, take more: `errdetect demo --decisions 60000`."]
-        if result.scored is None
-        else _score_lines(result.scored)
-    )  # fmt: skip
-    parts = [*_train_lines(result.trained), "", *scored, "", "Open these:"]
+    parts = [*_train_lines(result.trained), "", *_score_lines(result.scored), "", "Open these:"]
     return [*parts, *_file_lines(result.files)]
 
 

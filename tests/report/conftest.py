@@ -725,6 +725,7 @@ def _make_module():
 
 
 MAKE = {
+    "policy_markets": policy_market_frame,
     "accounts": account_frame,
     "agreement": agreement_frame,
     "cases": case_frame,

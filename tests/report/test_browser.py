@@ -213,6 +213,60 @@ def test_no_page_is_out_of_reach_for_anybody(browser, address, scheme):
     page.context.close()
 
 
+@pytest.fixture(name="phone")
+def _phone(browser, address):
+    """The report on a phone."""
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    page.goto(address)
+    yield page
+    context.close()
+
+
+def test_phone_pages_answer_first_and_fold_the_rest(phone):
+    for anchor, most in (("summary", 2200), ("findings", 2600), ("where", 1500), ("queue", 3500)):
+        phone.evaluate("a => { location.hash = a; }", anchor)
+        phone.wait_for_function("a => document.getElementById(a).checkVisibility()", arg=anchor)
+        wide, tall = phone.evaluate(
+            "[document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
+        )
+        assert wide <= 390, anchor
+        assert tall < most, anchor
+    phone.goto(phone.url.split("#")[0])
+    for words in ("How often is a decision wrong?", "First things to do"):
+        box = phone.get_by_text(words, exact=True).first.bounding_box()
+        assert box["y"] + box["height"] < 844, words
+
+
+def test_on_a_phone_a_folded_part_opens_by_its_heading_and_by_a_link_to_it(phone):
+    expect(phone.locator("#trend figure").first).to_be_hidden()
+    button = phone.locator("#trend h2 button")
+    expect(button).to_have_attribute("aria-expanded", "false")
+    button.press("Enter")
+    expect(phone.locator("#trend figure").first).to_be_visible()
+    phone.evaluate("location.hash = 'heatmap'")
+    expect(phone.locator("#heatmap table")).to_be_visible()
+
+
+def test_on_a_phone_rows_name_their_columns(phone):
+    phone.evaluate("location.hash = 'findings'")
+    row = phone.locator("#findings tbody tr:visible").first
+    expect(row).to_be_visible()
+    assert row.locator("td[data-label='Likely cause']").count() == 1
+    assert phone.locator("#findings tbody tr:visible").count() <= 5
+
+
+def test_no_table_of_a_wide_screen_is_cut(browser, make_module, tmp_path_factory):
+    markets = [f"M{i:02d}" for i in range(20)]
+    frame = make_module["policy_markets"](["a", "b", "c"], markets)
+    content = make_module["full"](["a", "b", "c"], policy_markets=frame)
+    page = opened(browser, written(tmp_path_factory, render_report(content)) + "#heatmap")
+    box = page.locator("#heatmap .scroll")
+    expect(box).to_be_visible()
+    assert box.evaluate("b => b.scrollWidth - b.clientWidth") <= 1
+    page.context.close()
+
+
 def test_dark_and_light_differ(browser, address):
     colours = set()
     for scheme in ("light", "dark"):

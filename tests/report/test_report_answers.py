@@ -38,6 +38,21 @@ def test_pairs_that_are_mixed_up_both_ways_collide_once():
     assert table.rows[0].support == "11 of 90 audited decisions"
 
 
+def test_the_picture_of_mix_ups_tells_few_from_none():
+    frame = mixup_frame((("hate", "adult"), ("adult", "hate"), ("spam", "adult")))
+    frame.loc[2, "suppressed"] = True
+    picture = read_mixups(frame, {"hate": "Hate"}).picture
+    assert picture.columns == ("adult", "Hate")
+    states = {label: [square.state for square in row] for label, row in picture.rows}
+    assert states == {
+        "Hate": ["rate", "same"],
+        "adult": ["same", "rate"],
+        "spam": ["few", "none"],
+    }
+    assert picture.rows[0][1][0].span == "6–20"
+    assert picture.n_policies == 3
+
+
 def test_a_week_without_reviews_counts_as_none_of_them():
     work = read_work(work_frame(), draw_frame(), {"matured": 5, "pending": 7, "censored": 0})
     birch = next(site for site in work.sites if site.site == "birch")

@@ -14,7 +14,7 @@ from errdetect.changes.text_formatting import (
 )
 from errdetect.report.reported_rates import IntervalEstimate, read_interval_estimate
 
-__all__ = ["Heatmap", "HeatmapRow", "HeatmapSquare", "build_heatmap"]
+__all__ = ["Heatmap", "HeatmapRow", "HeatmapSquare", "build_heatmap", "shade_of", "short_span"]
 
 #: Shades between none and the strongest.
 _SHADES = 5
@@ -37,12 +37,15 @@ class HeatmapSquare:
         Whether the whole interval lies on one side of the overall rate: `above`, `below` or empty.
     n
         Reviewed decisions, as text.
+    span
+        The rate's limits in percent, short; empty without a rate.
     """
 
     rate: IntervalEstimate | None
     shade: int
     sure: str
     n: str
+    span: str = ""
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,29 @@ def build_heatmap(
     )
 
 
+def shade_of(share: float, most: float) -> int:
+    """Return the shade of a share, from 0 to 5, where the largest of the picture is `most`.
+
+    Examples
+    --------
+    >>> shade_of(0.2, 0.4), shade_of(0.0, 0.0)
+    (2, 0)
+    """
+    return round(_SHADES * share / most) if most > 0 else 0
+
+
+def short_span(rate: IntervalEstimate) -> str:
+    """Return an interval's limits in percent, for a narrow column: tenths only below 10 %.
+
+    Examples
+    --------
+    >>> short_span(IntervalEstimate(0.1, 0.042, 0.161)), short_span(IntervalEstimate(0.01, 0.004, 0.021))
+    ('4–16', '0.4–2.1')
+    """
+    digits = 0 if rate.high >= 0.1 else 1
+    return f"{100 * rate.low:.{digits}f}–{100 * rate.high:.{digits}f}"
+
+
 def _narrow(rate: IntervalEstimate | None) -> IntervalEstimate | None:
     return rate if rate and rate.high - rate.low <= _WIDEST else None
 
@@ -154,4 +180,4 @@ def _square(
     sure = ""
     if overall is not None and (rate.low > overall.estimate or rate.high < overall.estimate):
         sure = "above" if rate.low > overall.estimate else "below"
-    return HeatmapSquare(rate, round(_SHADES * rate.estimate / most), sure, n)
+    return HeatmapSquare(rate, shade_of(rate.estimate, most), sure, n, short_span(rate))

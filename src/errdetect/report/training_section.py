@@ -1,6 +1,6 @@
 """Which site needs which training, and which policies the machine mixes up."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +19,20 @@ from errdetect.changes.text_formatting import (
 )
 from errdetect.findings.label_mixups import MIXUP_COLUMNS
 from errdetect.report.charts import Axis, IntervalStrip, choose_axis, interval_strip
+from errdetect.report.heatmap import shade_of, short_span
 from errdetect.report.reported_rates import IntervalEstimate
 from errdetect.reviewers.training_needs import TRAINING_COLUMNS
 
-__all__ = ["Mixup", "MixupTable", "SiteMistake", "TrainingTable", "read_mixups", "read_training"]
+__all__ = [
+    "Mixup",
+    "MixupPicture",
+    "MixupSquare",
+    "MixupTable",
+    "SiteMistake",
+    "TrainingTable",
+    "read_mixups",
+    "read_training",
+]
 
 _MISTAKES = {
     "missed_violation": "missed violations",
@@ -35,6 +45,8 @@ _VERBS = {
 }
 _ITEMS = {"missed_violation": "violating items", "wrongful_call": "compliant items"}
 _SHOWN_IDS = 5
+#: Policies a side of the picture of mix-ups.
+_MOST_POLICIES = 14
 
 
 @dataclass(frozen=True)
@@ -191,12 +203,44 @@ class Mixup:
 
 
 @dataclass(frozen=True)
+class MixupSquare:
+    """One pair of the picture: its rate with a shade, or why there is none.
+
+    Parameters
+    ----------
+    rate
+        The share of the cited policy's rightful enforcements; None without a figure.
+    shade
+        0 to 5, by the rate.
+    span
+        The interval in percent, short.
+    state
+        `same` policy, `few` audited decisions, `none` found, or `rate`.
+    """
+
+    rate: IntervalEstimate | None
+    shade: int
+    span: str
+    state: str
+
+
+@dataclass(frozen=True)
+class MixupPicture:
+    """Cited policies down, correct ones across, those mixed up most first; how many there are in all."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[MixupSquare, ...]], ...]
+    n_policies: int
+
+
+@dataclass(frozen=True)
 class MixupTable:
-    """The pairs, most decisions first, with the axis of their plots."""
+    """The pairs, most decisions first, with the axis of their plots and the pairs as a picture."""
 
     axis: Axis
     rows: tuple[Mixup, ...]
     n_silent: int
+    picture: MixupPicture
 
     @property
     def collide(self) -> tuple[str, ...]:
@@ -241,8 +285,48 @@ def read_mixups(frame: pd.DataFrame | None, names: Mapping[str, str]) -> MixupTa
     told = [row for row in to_records(frame) if not row["suppressed"]]
     axis = choose_axis([min(float(row["high"]), 0.6) for row in told] or [1.0])
     return MixupTable(
-        axis, tuple(_read_mixup(row, names, axis) for row in told), len(frame) - len(told)
+        axis,
+        tuple(_read_mixup(row, names, axis) for row in told),
+        len(frame) - len(told),
+        _picture(to_records(frame), names),
     )
+
+
+def _picture(records: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> MixupPicture:
+    """Lay the pairs out; a policy stands where its first pair does in the table."""
+    pairs = {(str(r["policy_id"]), str(r["correct_policy_id"])): r for r in records}
+    cited, correct = (list(dict.fromkeys(pair[end] for pair in pairs)) for end in (0, 1))
+    told = {
+        pair: IntervalEstimate(float(r["share"]), float(r["low"]), float(r["high"]))
+        for pair, r in pairs.items()
+        if not r["suppressed"]
+    }
+    down, across = cited[:_MOST_POLICIES], correct[:_MOST_POLICIES]
+    most = max((rate.estimate for rate in told.values()), default=0.0)
+    return MixupPicture(
+        tuple(clean_text(names.get(name, name), 40) for name in across),
+        tuple(
+            (
+                clean_text(names.get(one, one)),
+                tuple(_picture_square((one, other), pairs, told, most) for other in across),
+            )
+            for one in down
+        ),
+        len({*cited, *correct}),
+    )
+
+
+def _picture_square(
+    pair: tuple[str, str],
+    pairs: Mapping[tuple[str, str], object],
+    told: Mapping[tuple[str, str], IntervalEstimate],
+    most: float,
+) -> MixupSquare:
+    rate = told.get(pair)
+    if rate is not None:
+        return MixupSquare(rate, shade_of(rate.estimate, most), short_span(rate), "rate")
+    state = "same" if pair[0] == pair[1] else "few" if pair in pairs else "none"
+    return MixupSquare(None, 0, "", state)
 
 
 def _read_mixup(row: Mapping[str, Any], names: Mapping[str, str], axis: Axis) -> Mixup:

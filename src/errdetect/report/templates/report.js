@@ -100,13 +100,32 @@
     }
   };
 
+  // ---- phones: each row becomes a short text, with its columns' words before the figures; fewer rows at first
+  const phone = matchMedia("screen and (max-width: 40rem)").matches;
+  const fewer = (shown) => (phone ? Math.min(shown, 5) : shown);
+  const stack = (table) => {
+    const words = [...table.tHead.rows[0].cells].flatMap((head) => {
+      const word = head.classList.contains("plot") ? "" : head.textContent.trim();
+      return Array(head.colSpan).fill(word);
+    });
+    for (const row of table.tBodies[0].rows) {
+      let at = 0;
+      for (const cell of row.cells) {
+        if (words[at] && cell.tagName === "TD") cell.dataset.label = words[at];
+        at += cell.colSpan;
+      }
+    }
+    table.classList.add("stack");
+  };
+  for (const table of document.querySelectorAll("main table:not(.heat, .cases)")) stack(table);
+
   for (const table of document.querySelectorAll("table[data-shown]")) {
     const rest = table.closest("section").querySelector("details.rest");
     if (rest) {
       table.tBodies[0].append(...rest.querySelectorAll("tbody tr"));
       rest.remove();
     }
-    sortable(table, Number(table.dataset.shown));
+    sortable(table, fewer(Number(table.dataset.shown)));
   }
 
   // ---- the evidence on a policy's page
@@ -268,8 +287,40 @@
     if (!place) return;
     evidence ??= JSON.parse(document.getElementById("evidence").textContent);
     place.append(...evidence.pages[Number(place.dataset.page)].map((block) => kinds[block.t](block)));
-    for (const table of place.querySelectorAll("table")) sortable(table, 15);
+    for (const table of place.querySelectorAll("table")) {
+      stack(table);
+      sortable(table, fewer(15));
+    }
+    if (phone) foldParts(place);
   };
+
+  // ---- phones: all but a page's first answer folds under its heading
+  const fold = (box, heading) => {
+    const button = make("button", "fold", make("span", "", ...heading.childNodes));
+    button.type = "button";
+    const turn = (open) => {
+      box.classList.toggle("folded", !open);
+      button.setAttribute("aria-expanded", String(open));
+    };
+    button.addEventListener("click", () => turn(box.classList.contains("folded")));
+    box.addEventListener("unfold", () => turn(true));
+    heading.append(button);
+    turn(false);
+  };
+  const foldParts = (place) => {
+    let part = null;
+    for (const node of [...place.children]) {
+      if (node.tagName === "H3") node.before((part = make("div", "block")));
+      if (part) part.append(node);
+    }
+    for (const each of place.querySelectorAll(":scope > .block")) fold(each, each.firstElementChild);
+  };
+  if (phone) {
+    for (const box of document.querySelectorAll("main > .view > section:not(:first-child), .folds, .view:not(.policy) .block")) {
+      const heading = box.querySelector(":scope > h2, :scope > h3");
+      if (heading) fold(box, heading);
+    }
+  }
 
   // ---- one page at a time; the address says which, so links, back and forward work
   const views = [...document.querySelectorAll("main > .view")];
@@ -296,6 +347,7 @@
       here = view;
       if (!first) main.focus({ preventScroll: true });
     }
+    for (let box = target; box; box = box.parentElement) box.dispatchEvent(new Event("unfold"));
     if (!followed) scrollTo({ top: places.get(id) ?? 0, behavior: "instant" });
     else if (target && target !== view && target !== view.firstElementChild) target.scrollIntoView();
     else if (!first || target) scrollTo({ top: 0, behavior: "instant" });

@@ -64,6 +64,7 @@ def run_command(*words: object, cwd: Path | None = None) -> Ended:
     with contextlib.ExitStack() as held:
         held.callback(gc.set_threshold, *gc.get_threshold())
         held.enter_context(mock.patch.object(sys, "argv", ["errdetect", *map(str, words)]))
+        held.enter_context(mock.patch.object(sys, "excepthook", sys.excepthook))
         held.enter_context(contextlib.chdir(cwd or Path.cwd()))
         held.enter_context(contextlib.redirect_stdout(shown))
         held.enter_context(contextlib.redirect_stderr(told))

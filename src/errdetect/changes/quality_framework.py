@@ -27,7 +27,8 @@ _REVIEWER_MEASURES = {
     "missed_violation": ("Missed violations of a reviewer", "How many are called compliant?", "of violating items"),
     "wrongful_call": ("Wrongful calls of a reviewer", "How many are called violating?", "of compliant items"),
     "accuracy": ("Reviewer accuracy", "How many are answered correctly?", "of golden items"),
-    "alpha": ("Agreement (Krippendorff's alpha)", "How far do reviewers agree beyond chance? 1 is perfect", "of decisions with two reviews"),
+    "alpha": ("Agreement (Krippendorff's alpha)",
+              "How far do reviewers agree beyond chance? 1 is perfect", "of decisions with two reviews"),
 }  # fmt: skip
 _TERMS = ("Decision", "Error", "Review", "Audit", "Appeal", "95 % interval", "Not known yet")
 _UNNAMED = "not named: name one"

@@ -338,7 +338,7 @@ def _ordered(table: pd.DataFrame) -> pd.DataFrame:
     tested = ~table["suppressed"].to_numpy(bool)
     q[tested] = benjamini_hochberg(ndtr(-table.loc[tested, "z"].to_numpy(np.float64)))
     needed = (q <= _LEVEL) & (table["excess_low"] > 0).to_numpy()
-    more = table["reviews_needed"].where(~needed).astype("Int64")
+    more = table["reviews_needed"].astype("float64").where(~needed).astype("Int64")
     table = table.assign(needed=needed, reviews_needed=more)
     order = ["needed", "expected", "site", "policy_id", "measure"]
     ranked = table.sort_values(

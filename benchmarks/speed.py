@@ -9,6 +9,7 @@ With `--whole`: training, `estimate` and `report` of the log and all decisions t
 
 python benchmarks/speed.py --decisions 100000,1000000
 python benchmarks/speed.py --decisions 20000 --log 20000 --no-text
+python benchmarks/speed.py --decisions 1000000 --no-text --no-history --steps errdetect,boosters
 python benchmarks/speed.py --decisions 1000000,10000000 --steps errdetect,boosters --times 1
 python benchmarks/speed.py --decisions 1000000 --whole
 """
@@ -46,7 +47,9 @@ STEPS = ("errdetect", "boosters", "hashing", "by_hand", "naive")
 WHOLE = ("train", "estimate", "report")
 
 
-def make_market(folder: Path, log: int, sizes: list[int], text: bool) -> None:
+def make_market(
+    folder: Path, log: int, sizes: list[int], text: bool = True, history: bool = True
+) -> None:
     """A log with reviews, its champion, and the decisions after it."""
     made = log + min(max(sizes), _SIMULATED)
     errdetect("simulate", str(folder), "--decisions", str(made), "--seed", "1")
@@ -63,7 +66,10 @@ def make_market(folder: Path, log: int, sizes: list[int], text: bool) -> None:
     )
     for n in sizes:
         write_batch(later, n, folder / f"batch{n}.parquet")
-    errdetect("train", str(folder / "config.yaml"), "--set", "train.trials=0")
+    settings = ["train.trials=0"]
+    settings += [] if history else ["features.history=false", "features.similar=false"]
+    words = [word for setting in settings for word in ("--set", setting)]
+    errdetect("train", str(folder / "config.yaml"), *words)
 
 
 def write_batch(later: pd.DataFrame, n: int, path: Path) -> None:
@@ -224,6 +230,7 @@ def main() -> None:
     parser.add_argument("--decisions", default="100000")
     parser.add_argument("--log", type=int, default=100_000)
     parser.add_argument("--no-text", action="store_true")
+    parser.add_argument("--no-history", action="store_true")
     parser.add_argument("--times", type=int, default=2)
     parser.add_argument("--steps", default=",".join(STEPS))
     parser.add_argument("--market", type=Path, help="keep the market here, and use one made before")
@@ -237,7 +244,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.market or Path(temporary) / "market"
         if not (folder / f"batch{max(sizes)}.parquet").exists():
-            make_market(folder, args.log, sizes, not args.no_text)
+            make_market(folder, args.log, sizes, not args.no_text, not args.no_history)
         steps = [] if args.whole else args.steps.split(",")
         steps = [s for s in steps if not (args.no_text and s == "hashing")]
         runs = [

@@ -29,7 +29,7 @@ from errdetect.labels.review_progress import draw_progress, open_appeals, weekly
 from errdetect.model.bundle import ModelBundle
 from errdetect.model.evaluation import MODEL
 from errdetect.model.policy_correction import PolicyCorrection, fit_policy_correction
-from errdetect.queue.review_value import error_kinds, expected_harm
+from errdetect.queue.review_value import error_kinds
 from errdetect.queue.selection import RANKED, budget_count
 from errdetect.remediation.remediation_plan import direct_remedies
 from errdetect.report.report import ReportContent, render_report, report_tables
@@ -76,6 +76,8 @@ from errdetect.workflows.reviewer_quality import (
     reviewer_quality,
 )
 from errdetect.workflows.run_description import champion_version, describe_run, open_registry
+from errdetect.workflows.score_batches import BatchScorer
+from errdetect.workflows.scored_files import in_threads
 from errdetect.workflows.team_pages import (
     PAGES,
     clause_rulings,
@@ -364,23 +366,26 @@ def unreviewed_parts(
     decisions = snapshot.decisions
     unseen = ~decisions["decision_id"].isin(snapshot.reviewed_ids).to_numpy(bool)
     unseen &= ~bundle.in_sample(decisions["decision_id"])
-    open_ = decisions[unseen].reset_index(drop=True)
+    rows = np.flatnonzero(unseen)
+    open_ = decisions.iloc[rows].reset_index(drop=True)
     if open_.empty:
         return {}, ()
     threads = config.train.threads or free_threads(len(open_))
     past = PointInTimeFeatures.for_model_columns(
         bundle.detector.encoding.names, [decisions], snapshot.reviews
     )
-    parts = (past.add(open_.iloc[i : i + _CHUNK]) for i in range(0, len(open_), _CHUNK))
-    p = np.concatenate(
-        [bundle.probability(bundle.detector.features(part), part, threads) for part in parts]
-    )
-    label = bundle.wrong_labels(open_, p)
-    wrong_label = label["p_wrong_label"].to_numpy(np.float64)
-    harm = expected_harm(open_, p, snapshot.policies, config.queue.exposure, wrong_label)
-    scored = open_.assign(
-        p_error=p, expected_harm=harm, suggested_policy_id=label["suggested_policy_id"].to_numpy()
-    )
+    starts = range(0, len(open_), _CHUNK)
+    workers = min(threads, len(starts))
+    scorer = BatchScorer(bundle, snapshot.policies, config.queue, max(1, threads // workers))
+
+    def score_part(start: int) -> pd.DataFrame:
+        part = open_.iloc[start : start + _CHUNK]
+        found = scorer.answers(part, past.add(part, rows[start : start + _CHUNK]))
+        return found[["p_error", "expected_harm", "suggested_policy_id"]]
+
+    answers = pd.concat(in_threads(score_part, starts, workers))
+    scored = open_.assign(**answers)
+    p, harm = (answers[name].to_numpy(np.float64) for name in ("p_error", "expected_harm"))
     explainer = build_explainer(
         config, bundle, past, known=[decisions], snapshot=snapshot,
         as_of=config.labels.as_of or now,

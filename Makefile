@@ -27,6 +27,7 @@ $(STAMP): $(READY) requirements/dev.txt pyproject.toml
 
 demo: $(READY)   ## install what runs, then simulate, train, score and report; ends with what to open
 	$(BIN)/errdetect demo errdetect-demo
+	@echo "Open errdetect-demo/report/report.html in a browser: what goes wrong, where, and what to do. The queue is errdetect-demo/queue/queue.parquet."
 	@echo "Your own files next: . $(BIN)/activate, then errdetect init YOUR_LOG YOUR_REVIEWS"
 
 lint: $(STAMP)   ## style, types, imports
@@ -38,8 +39,8 @@ lint: $(STAMP)   ## style, types, imports
 test: lint       ## install, then lint and every test, doctest and notebook
 	tests/tools/chromium.sh
 	tests/tools/java.sh
-	$(BIN)/python -m pytest -n 2 --dist loadfile
-	$(BIN)/python -m pytest --nbmake --nbmake-timeout=300 -p no:cacheprovider notebooks
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --nbmake --nbmake-timeout=300 -p no:cacheprovider notebooks
 
 bench: $(STAMP)  ## every figure of README and docs, peers beside us (hours)
 	$(BIN)/python benchmarks/interval_coverage.py --extra --jobs 2

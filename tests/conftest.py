@@ -1,11 +1,17 @@
 """Fixtures that every room's tests share."""
 
+import contextlib
+import gc
+import io
 import os
 import shutil
+import sys
 import tempfile
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -20,6 +26,70 @@ settings.register_profile("house", deadline=None)
 settings.load_profile("house")
 
 REPO = Path(__file__).parents[1]
+
+
+#: Files of few tests that take long: workers of pytest-xdist begin with them, or one would end much later.
+LONG_FILES = (
+    "workflows/test_spark_scoring.py", "test_python_interface.py", "test_pipelines.py", "test_distribution.py",
+    "workflows/test_workflows.py", "test_snippets.py", "workflows/test_serving.py", "test_benchmarks.py",
+    "model/test_training.py", "test_tutorial.py", "workflows/test_ledger_roles.py", "workflows/test_least_right.py",
+    "test_benchmark_fuzz.py", "test_real_data.py", "workflows/test_evidence.py", "estimation/test_error_rates.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put long files first on workers; `make test` keeps the order (`--no-loadscope-reorder`)."""
+    if hasattr(config, "workerinput"):
+        place = {str(REPO / "tests" / name): number for number, name in enumerate(LONG_FILES)}
+        items.sort(key=lambda item: place.get(str(item.path), len(place)))
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended, and what it wrote."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run_command(*words: object, cwd: Path | None = None) -> Ended:
+    """Run `errdetect` in this process, with the warnings that it would show in one of its own.
+
+    A process of its own takes 2 s to start; an exception other than SystemExit is the test's.
+    """
+    from errdetect.cli import main
+
+    shown, told = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    with contextlib.ExitStack() as held:
+        held.callback(gc.set_threshold, *gc.get_threshold())
+        held.enter_context(mock.patch.object(sys, "argv", ["errdetect", *map(str, words)]))
+        held.enter_context(mock.patch.object(sys, "excepthook", sys.excepthook))
+        held.enter_context(contextlib.chdir(cwd or Path.cwd()))
+        held.enter_context(contextlib.redirect_stdout(shown))
+        held.enter_context(contextlib.redirect_stderr(told))
+        warned = held.enter_context(warnings.catch_warnings(record=True))
+        warnings.resetwarnings()
+        for ignored in (
+            DeprecationWarning,
+            PendingDeprecationWarning,
+            ImportWarning,
+            ResourceWarning,
+        ):
+            warnings.simplefilter("ignore", ignored)
+        ended = held.enter_context(pytest.raises(SystemExit))
+        main()
+    code = ended.value.code
+    assert code is None or isinstance(code, int), code
+    texts = [stream.buffer.getvalue().decode() for stream in (shown, told)]
+    more = "".join(f"{one.category.__name__}: {one.message}\n" for one in warned)
+    return Ended(code or 0, texts[0], texts[1] + more)
+
+
+@pytest.fixture(scope="session")
+def command() -> Callable[..., Ended]:
+    """Runs a command without a process of its own."""
+    return run_command
 
 
 @pytest.fixture(scope="session")

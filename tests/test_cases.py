@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -13,13 +11,13 @@ pytestmark = pytest.mark.shared
 
 
 @pytest.fixture
-def case(tmp_path, repo):
+def case(tmp_path, repo, command):
     """Copy the cases, and run a command on the config of one."""
     place = Path(os.environ.get("ERRDETECT_SHARED", repo.parent / "shared")) / "cases"
     if not place.is_dir():
         pytest.skip(f"the cases are not beside this checkout ({place}); set ERRDETECT_SHARED")
 
-    def run(number, command, config, *more, code=0):
+    def run(number, verb, config, *more, code=0):
         (folder,) = place.glob(f"{number}-*")
         mine = tmp_path / folder.name
         if not mine.exists():
@@ -27,8 +25,7 @@ def case(tmp_path, repo):
             for one in (mine, *mine.rglob("*")):
                 one.chmod(0o755)
             shutil.copyfile(place / "policies.yaml", tmp_path / "policies.yaml")
-        words = [sys.executable, "-m", "errdetect", command, str(mine / config), *more]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+        done = command(verb, mine / config, *more)
         said = done.stdout + done.stderr
         assert done.returncode == code, said
         assert "Traceback" not in said

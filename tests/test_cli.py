@@ -99,8 +99,8 @@ def test_the_whole_way_on_a_users_own_csv(own):
         (("proposals", "config.yaml", "--accept", "P-1", "--by", "Ann", "--effective", "2026-01-01"), "P-1"),
     ],
 )  # fmt: skip
-def test_bad_input_gets_one_clear_message(own, words, says):
-    said = errdetect(*words, cwd=own)
+def test_bad_input_gets_one_clear_message(own, command, words, says):
+    said = command(*words, cwd=own)
     assert said.returncode == 2
     assert said.stdout == ""
     assert says in said.stderr
@@ -108,8 +108,8 @@ def test_bad_input_gets_one_clear_message(own, words, says):
     assert not (own / "x").exists() or not list((own / "x").iterdir())
 
 
-def test_a_gate_that_says_no_exits_with_1(own, tmp_path):
-    said = errdetect(
+def test_a_gate_that_says_no_exits_with_1(own, command, tmp_path):
+    said = command(
         "train", own / "config.yaml", "--set", "gate.min_errors=5000", "--set", "train.trials=0",
         "--set", f"registry.path={tmp_path}",
     )  # fmt: skip
@@ -118,14 +118,14 @@ def test_a_gate_that_says_no_exits_with_1(own, tmp_path):
     assert "Not registered" in said.stdout
 
 
-def test_every_command_shows_a_working_example():
-    shown = errdetect("--help").stdout
+def test_every_command_shows_a_working_example(command):
+    shown = command("--help").stdout
     for verb in (
         *("demo", "simulate", "validate", "train", "score", "estimate", "plan-audit", "report"),
         *("ingest", "remediate", "export", "proposals"),
     ):
         assert verb in shown
-        assert f"errdetect {verb} " in " ".join(errdetect(verb, "--help").stdout.split())
+        assert f"errdetect {verb} " in " ".join(command(verb, "--help").stdout.split())
 
 
 def test_version():

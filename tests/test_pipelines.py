@@ -43,7 +43,7 @@ StepJournal.append = counted
 sys.argv = [script, *words]
 runpy.run_path(script, run_name="__main__")
 """
-QUICK = ["train.trials=1", "evaluate.bootstrap=60"]
+QUICK = ["train.trials=0", "evaluate.bootstrap=50"]
 
 
 @pytest.fixture(scope="module")
@@ -130,20 +130,26 @@ def test_what_a_kill_leaves_unequal_is_found(repo, tmp_path, monkeypatch):
     ]
 
 
-@pytest.mark.parametrize("kills", [[AT[2]], pytest.param(AT, marks=pytest.mark.slow)])
-def test_nightly_score_killed_at_any_step_ends_equal(repo, project, tmp_path, kills):
-    wanted = None
-    for number, kill in enumerate([None, *kills]):
-        place = Path(shutil.copytree(project, tmp_path / str(number)))
-        if kill is not None:
-            assert run(repo, place, *NIGHT, kill=kill).returncode == 137
-        done = run(repo, place, *NIGHT)
-        assert done.returncode == 0, done.stderr
-        found = queue_of(place)
-        wanted = wanted or found
-        assert found[0] == wanted[0] == 1  # one scoring run
-        pd.testing.assert_frame_equal(found[1], wanted[1])
-        assert found[2] == wanted[2]
+@pytest.fixture(scope="module")
+def undisturbed(repo, project, tmp_path_factory):
+    """The queue of a night without a kill."""
+    place = Path(shutil.copytree(project, tmp_path_factory.mktemp("night") / "market"))
+    done = run(repo, place, *NIGHT)
+    assert done.returncode == 0, done.stderr
+    return queue_of(place)
+
+
+@pytest.mark.parametrize(
+    "kill", [AT[2], *(pytest.param(at, marks=pytest.mark.slow) for at in AT if at != AT[2])]
+)
+def test_nightly_score_killed_at_any_step_ends_equal(repo, copy, undisturbed, kill):
+    assert run(repo, copy, *NIGHT, kill=kill).returncode == 137
+    done = run(repo, copy, *NIGHT)
+    assert done.returncode == 0, done.stderr
+    found = queue_of(copy)
+    assert found[0] == undisturbed[0] == 1  # one scoring run
+    pd.testing.assert_frame_equal(found[1], undisturbed[1])
+    assert found[2] == undisturbed[2]
 
 
 def test_reviews_back_killed_after_its_work_takes_each_review_once(repo, project, tmp_path):

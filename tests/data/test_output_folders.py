@@ -231,6 +231,63 @@ def test_files_that_only_the_same_commands_former_run_wrote_go(tmp_path):
     assert sorted(p.name for p in out.iterdir()) == names
 
 
+@pytest.mark.parametrize("how", ["exchange", "moves", "killed"])
+def test_a_later_run_may_write_a_file_where_a_former_wrote_a_folder(tmp_path, monkeypatch, how):
+    """As `score` does: scores.parquet is a folder of parts on Spark, and a file on one machine."""
+    if how != "exchange":
+        monkeypatch.setattr(output_folders, "_exchange_folders", lambda *_: False)
+    out = tmp_path / "out"
+
+    def run(*names, command="score"):
+        with stage_outputs(out, Provenance(command, "1")) as stage:
+            for name in names:
+                write_text(stage / name, f"{command} {name}")
+
+    def killed(*names):
+        """Die with the entry moved and the rest not; the next run finishes it."""
+        move, moved = Path.replace, []
+
+        def replace(path, place):
+            if path.name == "run.json":
+                raise KeyboardInterrupt
+            moved.append(path.name)
+            return move(path, place)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", replace)
+            with pytest.raises(KeyboardInterrupt):
+                run(*names)
+        sweep_litter(tmp_path)
+
+    last = killed if how == "killed" else run
+    folder, file = ("s.parquet/part-0", "s.parquet/part-1"), ("s.parquet",)
+    for former, later in ((folder, file), (file, folder)):
+        run(*former)
+        last(*later)
+        assert {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()} == {
+            *later,
+            "run.json",
+        }
+        assert set(json.loads((out / "run.json").read_text())["outputs"]) == set(later)
+        assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    run(*file, command="another")
+    assert (out / "s.parquet").read_text() == "another s.parquet"
+
+
+@pytest.mark.parametrize("mine", ["s.parquet/own", "s.parquet/part-0"])
+def test_a_folder_that_somebody_changed_is_not_replaced_by_a_file(tmp_path, mine):
+    out = tmp_path / "out"
+    with stage_outputs(out, Provenance("score", "1")) as stage:
+        write_text(stage / "s.parquet" / "part-0", "ours")
+    (out / mine).write_text("mine")
+    with (
+        pytest.raises(DataError, match=r"s\.parquet must be a file, got a folder"),
+        stage_outputs(out, Provenance("score", "1")) as stage,
+    ):
+        write_text(stage / "s.parquet", "new")
+    assert (out / mine).read_text() == "mine"
+
+
 def test_two_that_write_at_once_leave_one_of_both(tmp_path):
     out = tmp_path / "out"
     script = (

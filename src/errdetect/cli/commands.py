@@ -293,7 +293,7 @@ def demo(
         "errdetect-demo"
     ),
     decisions: Annotated[
-        int, typer.Option(help="Decisions to simulate; with fewer, a model may not pass the gate.")
+        int, typer.Option(help="Decisions to simulate; of fewer, a larger share is reviewed.")
     ] = 60_000,
     seed: Annotated[int, typer.Option(help="Random seed of the marketplace.")] = 7,
     as_json: Json = False,

@@ -454,7 +454,8 @@ def stage_outputs(
     Raises
     ------
     DataError
-        If `out` cannot be written, or has a folder by the name of a file or the other way round.
+        If `out` cannot be written, or has a folder by the name of a file or the other way round that is
+        not, unchanged, a former run's.
 
     Examples
     --------
@@ -489,17 +490,23 @@ def stage_outputs(
 
 
 def _stale_outputs(stage: Path, out: Path, provenance: Provenance | None) -> list[str]:
-    """Return the entries that the same command's former run wrote into `out` and this one did not."""
+    """Return the unchanged entries of a former run in `out` that go.
+
+    The same command did not write them again, or a command wrote a folder where this one writes a file (or
+    the other way round).
+    """
     if provenance is None or not (out / RUN_FILE).is_file():
         return []
     try:
         former = read_run(out)
     except DataError:  # not ours, or changed: nothing is known about the files
         return []
-    if former.provenance.command != provenance.command:
-        return []
-    entries = {Path(name).parts[0] for name in former.outputs}
-    gone = sorted(name for name in entries if not (stage / name).exists())
+    again = former.provenance.command == provenance.command
+    gone = [
+        name
+        for name in sorted({Path(name).parts[0] for name in former.outputs})
+        if ((stage / name).is_dir() != (out / name).is_dir() if (stage / name).exists() else again)
+    ]
     return [name for name in gone if _is_as_written(out, name, former.outputs)]
 
 

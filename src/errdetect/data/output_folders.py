@@ -263,20 +263,24 @@ def commit_stage(stage: FolderStage, stale: Sequence[str] = ()) -> None:
         From `hold_stage`.
     stale
         Entries of the output folder that go with the old content: files that an earlier run of the same
-        command wrote and this one did not. Every other entry that the stage does not replace stays.
+        command wrote and this one did not, or wrote as a folder and this one as a file (or the other way
+        round). Every other entry that the stage does not replace stays.
 
     Raises
     ------
     DataError
-        If a file stands where a folder is to go, or the other way round; the old content stays.
+        If a file stands where a folder is to go, or the other way round, and is not `stale`; the old
+        content stays.
     OSError
         If the system refuses.
     """
     with take_turns(stage.out.parent):
-        _refuse_other_kinds(stage.path, stage.out)
+        _refuse_other_kinds(stage.path, stage.out, stale)
         _flush(stage.path)
         if not _exchange_folders(stage, set(stale)):
-            _commit_by_moves(stage, stale)
+            # What the stage replaces goes when its successor comes, lest a second try removes that.
+            gone = [name for name in stale if not os.path.lexists(stage.path / name)]
+            _commit_by_moves(stage, gone)
 
 
 @contextmanager
@@ -458,10 +462,10 @@ def take_turns(folder: Path, patience: float = _PATIENCE) -> Iterator[bool]:
             os.close(handle)
 
 
-def _refuse_other_kinds(stage: Path, out: Path) -> None:
+def _refuse_other_kinds(stage: Path, out: Path, stale: Sequence[str]) -> None:
     for entry in os.scandir(stage):
         place = out / entry.name
-        if not place.exists() or place.is_dir() == entry.is_dir():
+        if entry.name in stale or not place.exists() or place.is_dir() == entry.is_dir():
             continue
         kinds = ("a folder", "a file") if entry.is_dir() else ("a file", "a folder")
         do = "Move it away, or choose another folder for the outputs."
@@ -617,7 +621,7 @@ def _move_entries(stage: Path, out: Path, stale: Sequence[str]) -> None:
     # The record comes last: a folder that has it has all the files that it lists.
     for name in sorted(entries, key=lambda one: (one == _RECORD, one)):
         old = out / name
-        if old.is_dir():
+        if old.is_dir() or (old.exists() and (stage / name).is_dir()):
             former = old.rename(stage / f"{_ASIDE}{name}")
             try:
                 (stage / name).rename(old)

@@ -144,8 +144,6 @@ def read_training(frame: pd.DataFrame | None, names: Mapping[str, str]) -> Train
 
 def _open_questions(frame: pd.DataFrame, names: Mapping[str, str]) -> tuple[str, ...]:
     """Return what is likely but not settled; where there is no figure, none is given."""
-    if "reviews_needed" not in frame:
-        return ()
     sentences = []
     for row in to_records(frame[frame["reviews_needed"].notna()])[:_MOST_QUESTIONS]:
         policy = clean_text(names.get(str(row["policy_id"]), row["policy_id"]))

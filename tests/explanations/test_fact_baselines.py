@@ -15,6 +15,7 @@ from errdetect.explanations.fact_baselines import (
 from errdetect.explanations.reason_facts import ReasonFacts
 from errdetect.explanations.reason_templates import load_templates
 from errdetect.explanations.reasons import decision_reasons
+from errdetect.features.feature_matrix import ReferenceDistribution
 
 RECORD = tuple(f"history_account_{what}_90d" for what in ("decisions", "reviewed", "errors"))
 ACCOUNT = "this account's {} reviewed decisions in the 90 days before were wrong"
@@ -88,6 +89,39 @@ def test_a_bad_record_never_lowers_it():
     _, down = reasons(known, {"history_account": -0.5}, RECORD, record)
     assert up == [f"5 of {ACCOUNT.format(7)}. Of all reviewed decisions 20% were wrong"]
     assert down == []
+
+
+def test_a_number_is_a_reason_only_with_what_is_usual_beside_it():
+    """That a price is low says nothing of errors; how often such decisions are wrong does."""
+    price = np.linspace(0, 100, 400)
+    for low, expected in ((0.2, "of all 16%"), (0.15, None), (0.1, None)):
+        wrong = np.where(price < 25, low, 0.15)
+        known = fit_fact_baselines(
+            {"price": numbers(price)}, np.ones(400, bool), wrong, np.ones(400)
+        )
+        frame = pd.DataFrame(
+            [{"decision_id": "d", "policy_id": "p", "price": 2.0, "enforced": True}]
+        )
+        reference = ReferenceDistribution({"price": tuple(price)})
+        facts = ReasonFacts(frame, np.array([[1.0, 2.0]]), ("enforced", "price"), load_templates(),
+                            reference=reference, baselines=known)  # fmt: skip
+        found = [r["text"] for r in decision_reasons(facts, pd.DataFrame([{"price": 0.4}]))[0]]
+        if expected is None:
+            assert found == [], low
+        else:
+            assert "less than in" in found[0]
+            assert found[0].endswith(expected)
+
+
+def test_what_machines_usually_do_is_no_reason_where_it_is_not_unusual():
+    """That machines act on 23 % of such content does not speak against having let it pass."""
+    names = ("enforced", "usual_logit")
+    X = np.array([[0.0, np.log(0.23 / 0.77)]])
+    same = np.full(400, 0.1)
+    known = fit_fact_baselines(
+        {"usual": numbers(np.linspace(-3, 3, 400))}, np.zeros(400, bool), same, np.ones(400)
+    )
+    assert reasons(known, {"usual": 0.4}, names, X, enforced=False)[0] == []
 
 
 def test_a_score_far_from_its_threshold_does_not_raise_it():

@@ -299,6 +299,7 @@ def training_frame(sites=("alder", "birch"), policies=("spam", "hate")):
                         "excess_high": 1.4 * value,
                         "needed": first,
                         "suppressed": few,
+                        "reviews_needed": 40 if few else None,
                         "cases": ["d0000001", "d0000002"] if first else [],
                     }
                 )

@@ -9,8 +9,30 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect, sync_playwright
 
+from errdetect.changes.brief_pages import plan_page, projects_page
+from errdetect.changes.quality_framework import FrameworkSettings, framework_page
+from errdetect.changes.team_pages import (
+    Block,
+    Page,
+    Section,
+    numbered,
+    paragraph,
+    render_page,
+    table,
+)
+from errdetect.config_schema import (
+    AuditSettings,
+    MonitorSettings,
+    QueueSettings,
+    RemediationSettings,
+    ReviewersSettings,
+    TargetsSettings,
+)
 from errdetect.data.policy_catalogue import Policy
+from errdetect.report.monitor_page import MonitorContent, render_monitor
 from errdetect.report.report import render_report
+
+from .conftest import trend_frame
 
 FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -211,6 +233,73 @@ def test_no_page_is_out_of_reach_for_anybody(browser, address, scheme):
             found[anchor] = result.generate_report()
     assert not found, "\n".join(found.values())
     page.context.close()
+
+
+def side_pages():
+    """Pages beside the report: one with every kind of block, the plan, the projects, and the monitor's."""
+    rows = [["1", "Raise the threshold"], ["2", ""]]
+    blocks = [
+        *(paragraph("A line."), numbered(["Read it."], "R"), numbered(["Then this."])),
+        *(Block("bullets", ("One.",)), Block("quote", ("The clause.",))),
+        *(
+            Block("folded", ("1: upheld.",), title="The answers"),
+            table("Steps", ["No.", "What"], rows),
+        ),
+        Block("links", rows=(("projects.html", "Projects"),)),
+    ]
+    day = pd.Timestamp("2026-03-01", tz="UTC")
+    open_ = pd.DataFrame({"proposal_id": ["P-1"], "policy_id": "spam", "title": "Clarify", "owner": "Ana",
+                          "state": "proposed", "created_at": day,
+                          "effective_from": pd.Series([pd.NaT], dtype="datetime64[us, UTC]")})  # fmt: skip
+    settings = FrameworkSettings(
+        TargetsSettings(rates={"recall": 0.9}), AuditSettings(), QueueSettings(), ReviewersSettings(),
+        RemediationSettings(), MonitorSettings(), {}, 10,
+    )  # fmt: skip
+    checks = pd.DataFrame(
+        {"check": ["volume", "audited_error"], "segment": ["all", "DE"], "status": ["ok", "alarm"],
+         "value": [5.0, 0.2], "low": [None, 0.1], "high": [None, 0.3], "limit": 2.0, "reference": 4.0,
+         "note": ["", "Look at DE."]}
+    )  # fmt: skip
+    months = trend_frame().assign(n_reviews=40, n_decisions=900)
+    links = [("index.html", "All pages")]
+    return {
+        "brief": render_page(Page("Brief", [("Owner", "Ana")], [Section("All", blocks)], links)),
+        "plan": render_page(plan_page(None, open_, {}, {}, now=day)),
+        "projects": render_page(projects_page(open_, [], now=day)),
+        "framework": render_page(framework_page({}, settings)),
+        "monitor": render_monitor(MonitorContent("Shop", day, None, checks, months, "more of DE")),
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_beside_the_report_is_out_of_reach_for_anybody(browser, tmp_path, scheme):
+    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    page, axe, found = context.new_page(), Axe(), {}
+    for name, html in side_pages().items():
+        path = tmp_path / f"{name}.html"
+        path.write_text(html, encoding="utf-8")
+        for width in (390, 1280):
+            page.set_viewport_size({"width": width, "height": 844})
+            page.goto(path.as_uri())
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+            result = axe.run(page)
+            if result.violations_count:
+                found[name, width] = result.generate_report()
+    assert not found, "\n".join(found.values())
+    context.close()
+
+
+def test_tables_beside_the_report_name_their_columns_on_a_phone(browser, tmp_path):
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    path = tmp_path / "brief.html"
+    path.write_text(side_pages()["brief"], encoding="utf-8")
+    page.goto(path.as_uri())
+    expect(page.locator("td[data-label='What']").first).to_be_visible()
+    expect(page.locator("td[data-label='What']").last).to_be_hidden()  # it is empty
+    expect(page.locator("thead")).to_be_hidden()
+    context.close()
 
 
 @pytest.fixture(name="phone")

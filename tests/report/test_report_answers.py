@@ -29,6 +29,10 @@ def test_a_need_says_who_misses_what_how_often_and_how_the_others_do():
     assert table.needs[0].cases == ("d0000001", "d0000002")
     assert table.n_silent == 1
     assert len(table.rows) == 7
+    assert table.open_questions == (
+        "birch, hate: likely more wrongful calls than other sites. 4.2 compliant items are too few for a "
+        "figure; about 40 more reviews there would give one.",
+    )
 
 
 def test_pairs_that_are_mixed_up_both_ways_collide_once():

@@ -119,6 +119,20 @@ def test_few_items_give_no_figure():
     assert all(cases == [] for cases in few["cases"])
 
 
+def test_a_likely_fault_with_few_items_says_how_many_reviews_are_missing():
+    market = marketplace(8, fault=("Lodz", "scam", "missed_violation"), n=240)
+    found = needs(market, minimum=30)
+    row = found.iloc[0]
+    assert row[["site", "policy_id", "measure"]].tolist() == ["Lodz", "scam", "missed_violation"]
+    assert row["suppressed"]
+    assert row["n"] < 30
+    reviews = (market.reviews["site"] == "Lodz").sum() / len(POLICIES)
+    assert row["reviews_needed"] == pytest.approx(reviews * (30 / row["n"] - 1), rel=0.35)
+    settled = needs(marketplace(1, fault=("Lodz", "scam", "missed_violation")))
+    assert settled.iloc[0]["needed"]
+    assert pd.isna(settled.iloc[0]["reviews_needed"])
+
+
 def test_one_site_cannot_be_compared():
     market = marketplace(6)
     verdicts = market.verdicts.assign(site="Riga")

@@ -126,6 +126,34 @@ def test_answers_come_back_with_agreement_and_precedents(config, tmp_path):
     assert forget(config, account="shop-1").n_precedents == int("d1" in set(held["decision_id"]))
 
 
+def test_people_may_write_a_policys_name_and_no_other_word(config, tmp_path):
+    out = tmp_path / "session"
+    calibrate(config, out, policy="spam")
+    names, rows, _ = read_sheet(io.BytesIO((out / "ballots.xlsx").read_bytes()), "b", "Policies")
+    assert (names, rows) == (["right_policy", "policy"], [["spam", "Spam"], ["scam", "Scam"]])
+    written = ["Scam", " scam", "SCAM", "fraud", "scam; spam"]
+    ballot = fill(
+        out / "ballots.xlsx", tmp_path / "ana.xlsx",
+        lambda i: {"verdict": "relabelled", "right_policy": written[i]} if i < 5 else {},
+    )  # fmt: skip
+    days = ["2026-03-01", "01.02.2026"]
+    ruled = fill(
+        out / "rulings.xlsx", tmp_path / "ruled.xlsx",
+        lambda i: {"ruling": "upheld", "ruled_on": days[i], "decided_by": "Eva"} if i < 2 else {},
+    )  # fmt: skip
+    result = ingest_calibration(config, out, [ballot], rulings=[ruled])
+    ballots = pq.read_table(out / "results/ballots.parquet").to_pandas()
+    assert ballots["correct_policy_id"].tolist() == ["scam"] * 3
+    rejects = pq.read_table(out / "results/rejects.parquet").to_pandas()
+    assert [reason.rpartition("got ")[2] for reason in rejects["reason"]] == [
+        "'fraud'",
+        "'scam; spam'",
+    ]
+    assert any("1 rulings have a ruled_on" in note for note in result.notes)
+    ruled_at = known_precedents(config)["ruled_at"]
+    assert (ruled_at == pd.Timestamp("2026-03-01", tz="UTC")).sum() == 1
+
+
 def test_rulings_are_shown_next_to_later_cases(config, tmp_path):
     out = tmp_path / "session"
     calibrate(config, out, policy="spam")

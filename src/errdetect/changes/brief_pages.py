@@ -9,6 +9,7 @@ from errdetect.changes.briefs import Brief
 from errdetect.changes.outcome_text import step_sentence
 from errdetect.changes.team_pages import Block, Page, Section, numbered, paragraph, table
 from errdetect.changes.text_formatting import (
+    MEASURE_WORDS,
     clean_text,
     count_with_noun,
     format_day,
@@ -69,7 +70,7 @@ def brief_page(brief: Brief, rulings: Sequence[str] = ()) -> Page:
         Section("Acceptance", [numbered(brief.acceptance, "A")]),
         Section("Evidence", [table("Confirmed on decisions that were not used to find it", columns, rows)]),
         Section("Volume", [Block("bullets", brief.volume)]),
-        Section("Expected effect and risks", [Block("bullets", (*brief.effect, *brief.risk))]),
+        Section("Expected effect and risks", [Block("bullets", (*brief.effect, *map(_sentence, brief.risk)))]),
         Section("Pilot", [Block("bullets", brief.pilot_lines)]),
     ]  # fmt: skip
     if rulings:
@@ -79,6 +80,11 @@ def brief_page(brief: Brief, rulings: Sequence[str] = ()) -> Page:
         "the reason. Whoever runs errdetect records it. The next reports then measure what the change did."
     )
     return Page(brief.title, facts, [*sections, Section("To decide", [paragraph(decide)])])
+
+
+def _sentence(line: str) -> str:
+    """Begin a line with a capital letter: a brief as text has it behind a word and a colon."""
+    return line[:1].upper() + line[1:]
 
 
 def _clause(clause: str | None) -> list[Block]:
@@ -196,7 +202,9 @@ def _target_section(
     market = at.get("market")
     place = f"{name}, {clean_text(market, 40)}" if isinstance(market, str) else name
     limit = format_percent(float(steps[0]["limit"]))
-    heading = f"{place}: {str(at['measure']).replace('_', ' ')}, target {limit}"
+    words = MEASURE_WORDS.get(str(at["measure"]))
+    rate = words.name if words else str(at["measure"]).replace("_", " ")
+    heading = f"{place}: {_uncapitalised(rate)}, target {limit}"
     if not steps[0]["step"]:
         return Section(heading, [paragraph(step_sentence(steps[0]))])
     rows = []
@@ -208,7 +216,7 @@ def _target_section(
                 str(int(step["step"])),
                 step_sentence(step),
                 clean_text(owner, missing=_UNNAMED),
-                f"{float(step['effort']):g} days",
+                _days(float(step["effort"])),
                 clean_text(known.get("proposal_id"), missing=""),
                 _due(known),
                 clean_text(known.get("state"), missing=""),
@@ -216,6 +224,14 @@ def _target_section(
         )
     columns = ("Step", "What, and what it may bring", "Owner", "Work", "Proposal", "Next date", "State")  # fmt: skip
     return Section(heading, [table("Steps, the most effect for the work first", columns, rows)])
+
+
+def _days(n: float) -> str:
+    return "1 day" if n == 1 else f"{n:g} days"
+
+
+def _uncapitalised(words: str) -> str:
+    return words[:1].lower() + words[1:]
 
 
 def _due(row: Mapping[str, Any]) -> str:
@@ -293,7 +309,7 @@ def projects_page(
 def _pilot_words(brief: Brief) -> str:
     pilot = brief.pilot
     if pilot is None:
-        return "none needed"
+        return "none needed: the slice errs no more than its policy"
     if pilot.reviews is None:
         return "too few accounts for halves: compare before and after"
     days = "" if pilot.days is None else f", about {count_with_noun(pilot.days, 'day', 'days')}"

@@ -131,7 +131,7 @@ def volume_lines(
         lines.append(f"{most}{count_with_noun(b.n_accounts, 'account', 'accounts')} affected.")
     wrong = [format_count(round(v * b.n)) for v in (total.low, total.high)]
     lines.append(
-        f"Between {wrong[0]} and {wrong[1]} of them are wrong, if every interval covers the true rate."
+        f"Between {wrong[0]} and {wrong[1]} of these decisions are wrong, if every interval covers the true rate."
     )
     if pd.notna(rows[0]["turned"]):
         turned = count_with_noun(int(rows[0]["turned"]), "decision", "decisions")

@@ -169,10 +169,8 @@ def step_sentence(row: Mapping[str, Any]) -> str:
         "no": "does not reach the target alone",
     }
     left = f", which leaves {format_percent(row['left'])}" if _is_known(row["left"]) else ""
-    return (
-        f"{where} {name} may move by {moves}{left}; with the steps before it, it "
-        f"{ends[row['reaches']]}."
-    )
+    before = "with the steps before it, it " if int(row["step"]) > 1 else "it "
+    return f"{where} {name} may move by {moves}{left}; {before}{ends[row['reaches']]}."
 
 
 def audit_sentence(audit: NextAudit) -> str:

@@ -24,10 +24,11 @@ from errdetect.data.policy_catalogue import Policy
 __all__ = ["FrameworkSettings", "framework_page"]
 
 _REVIEWER_MEASURES = {
-    "missed_violation": ("Missed violations of a reviewer", "of violating items, those called compliant"),
-    "wrongful_call": ("Wrongful calls of a reviewer", "of compliant items, those called violating"),
-    "accuracy": ("Reviewer accuracy", "of golden items, those answered correctly"),
-    "alpha": ("Agreement (Krippendorff's alpha)", "agreement of reviewers beyond chance; 1 is perfect, 0 is none"),
+    "missed_violation": ("Missed violations of a reviewer", "How many are called compliant?", "of violating items"),
+    "wrongful_call": ("Wrongful calls of a reviewer", "How many are called violating?", "of compliant items"),
+    "accuracy": ("Reviewer accuracy", "How many are answered correctly?", "of golden items"),
+    "alpha": ("Agreement (Krippendorff's alpha)",
+              "How far do reviewers agree beyond chance? 1 is perfect", "of decisions with two reviews"),
 }  # fmt: skip
 _TERMS = ("Decision", "Error", "Review", "Audit", "Appeal", "95 % interval", "Not known yet")
 _UNNAMED = "not named: name one"
@@ -78,7 +79,7 @@ def framework_page(policies: Mapping[str, Policy], settings: FrameworkSettings) 
 
 def _measures() -> Block:
     rows = [(one.name, one.question, f"of {one.of}") for one in MEASURE_WORDS.values()]
-    rows += [(name, of, "see Samples") for name, of in _REVIEWER_MEASURES.values()]
+    rows += list(_REVIEWER_MEASURES.values())
     return table("What is measured", ("Measure", "The question", "Out of what"), rows)
 
 

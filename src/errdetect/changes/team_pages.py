@@ -22,7 +22,8 @@ class Block:
     Parameters
     ----------
     kind
-        `text`, `bullets`, `numbered`, `table`, `quote` or `folded` (a heading that opens `lines`).
+        `text`, `bullets`, `numbered`, `table`, `quote`, `folded` (a heading that opens `lines`) or `links`
+        (rows of a file in the same folder and its name).
     lines
         Its sentences; of a table, unused.
     mark
@@ -33,7 +34,7 @@ class Block:
         A table's headings and texts.
     """
 
-    kind: Literal["text", "bullets", "numbered", "table", "quote", "folded"]
+    kind: Literal["text", "bullets", "numbered", "table", "quote", "folded", "links"]
     lines: tuple[str, ...] = ()
     mark: str = ""
     title: str = ""

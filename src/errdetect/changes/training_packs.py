@@ -86,7 +86,10 @@ def training_pages(material: TrainingMaterial) -> dict[str, Page]:
     for site in shown["site"].drop_duplicates().tolist()[:_MOST_SITES]:
         own = shown[shown["site"] == site]
         needed = own[own["needed"].astype(bool)]
-        rows = to_records((needed if len(needed) else own).head(_MOST_NEEDS))
+        above = own[(own["value"] > own["others"]).to_numpy(bool)]
+        rows = to_records(
+            (needed if len(needed) else above if len(above) else own).head(_MOST_NEEDS)
+        )
         pages[f"{slug('training', str(site))}.html"] = _site_page(
             str(site), rows, material, answers, sure=bool(len(needed))
         )
@@ -154,9 +157,11 @@ def _policy_section(
     blocks.append(Block("folded", tuple(keys), title="The answers"))
     used = [n for n, case in zip(numbers, cases, strict=True) if answers.is_golden(case)]
     if used:
-        which = f"{'Case' if len(used) == 1 else 'Cases'} {', '.join(used)}"
-        after = "After this training they measure no reviewer any more: replace them."
-        blocks.append(paragraph(f"{which}: golden. {after}"))
+        one = len(used) == 1
+        which = f"{'Case' if one else 'Cases'} {', '.join(used)}"
+        after = "it measures no reviewer any more: replace it." if one else (
+            "they measure no reviewer any more: replace them.")  # fmt: skip
+        blocks.append(paragraph(f"{which}: golden. After this training {after}"))
     return Section(name, blocks)
 
 

@@ -205,7 +205,7 @@ class ReasonFacts:
         str or None
             None where the fact says nothing, or speaks for the other direction. A fact is compared
             where such decisions were clearly more often wrong than others (or less, as `towards`
-            says).
+            says); one that means nothing by itself needs at least a visible difference.
         """
         sign = 1 if towards else -1
         alone = self._direction_alone(code, row, towards)
@@ -215,19 +215,29 @@ class ReasonFacts:
             return None
         fact = self.describe_fact(code, row, towards)
         if measured == sign and baseline is not None:
-            return self._compare_fact(fact, row, baseline)
+            return self._compare_fact(fact, row, baseline) or (fact if alone == sign else None)
         if alone == sign and code in (*_SHARES, "segment") and not np.isnan(self._reviewed):
             fill = {"fact": fact, "overall": self.forms.share(self._reviewed)}
             return self.words[FORMS]["compared_record"].format_map(fill)
-        return fact if alone == sign or not self._says_nothing(code, row) else None
+        if alone == sign:
+            return fact
+        if self._says_nothing(code, row):
+            return None
+        if self.baselines is None:
+            return fact
+        rate = np.nan if baseline is None else sign * float(baseline.rate[row])
+        leans = baseline is not None and rate > sign * float(baseline.overall[row])
+        return self._compare_fact(fact, row, baseline) if leans and baseline else None
 
-    def _compare_fact(self, fact: str, row: int, baseline: Baseline) -> str:
+    def _compare_fact(self, fact: str, row: int, baseline: Baseline) -> str | None:
+        """Return the fact with its rate and that of all; None where they read the same."""
         side = "enforced" if self._enforced[row] else "allowed"
-        fill = {
-            "fact": fact,
-            "rate": self.forms.share(float(baseline.rate[row])),
-            "overall": self.forms.share(float(baseline.overall[row])),
-        }
+        rate, overall = (
+            self.forms.share(float(share[row])) for share in (baseline.rate, baseline.overall)
+        )
+        if rate == overall:
+            return None
+        fill = {"fact": fact, "rate": rate, "overall": overall}
         return self.words[FORMS][f"compared_{side}"].format_map(fill)
 
     def _baseline(self, code: str) -> Baseline | None:

@@ -31,7 +31,14 @@ from errdetect.integrations.queue_export import (
 )
 from errdetect.schemas import OVERTURNED, RELABELLED, UPHELD, VERDICTS
 
-__all__ = ["Answers", "ballot_columns", "ballot_files", "read_ballots", "read_rulings"]
+__all__ = [
+    "Answers",
+    "ballot_columns",
+    "ballot_files",
+    "policy_words",
+    "read_ballots",
+    "read_rulings",
+]
 
 _BALLOT, _RULINGS = "Ballot", "Rulings"
 #: Words in the names of columns that hold what a machine thinks.
@@ -44,6 +51,8 @@ _HELP: Final = {
 _FILL_BALLOT = (VERDICT, RIGHT_POLICY, "reviewer_id", "comment")
 _FILL_RULING = ("ruling", RIGHT_POLICY, "reason", "decided_by", "ruled_on")
 _SHOWN = 60
+#: Characters of the list that Excel offers at a place.
+_LONGEST_LIST = 255
 
 
 @dataclass(frozen=True)
@@ -113,13 +122,20 @@ def ballot_files(
     config = labelling_config(items["policy_id"].unique(), policies)
     shown = _shown_columns(items, policies)
     guide = pd.DataFrame({"answer": list(_HELP), "meaning": list(_HELP.values())})
-    help_sheet = FormSheet(guide, wide=["meaning"])
+    named = pd.DataFrame(
+        [(str(key), rule.name) for key, rule in policies.items()], columns=[RIGHT_POLICY, "policy"]
+    )
+    helps = {
+        "Meaning": FormSheet(guide, wide=["meaning"]),
+        "Policies": FormSheet(named, wide=["policy"]),
+    }
+    ids = list(policies) if len(",".join(policies)) <= _LONGEST_LIST else []
     return {
         "ballots.xlsx": workbook_bytes(
-            {_BALLOT: _form(shown, _FILL_BALLOT, VERDICT), "Meaning": help_sheet}
+            {_BALLOT: _form(shown, _FILL_BALLOT, {VERDICT: VERDICTS, RIGHT_POLICY: ids}), **helps}
         ),
         "rulings.xlsx": workbook_bytes(
-            {_RULINGS: _form(shown, _FILL_RULING, "ruling"), "Meaning": help_sheet}
+            {_RULINGS: _form(shown, _FILL_RULING, {"ruling": VERDICTS, RIGHT_POLICY: ids}), **helps}
         ),
         "tasks.json": f"{json.dumps(tasks, ensure_ascii=False, indent=1, allow_nan=False)}\n".encode(),
         "labelling-config.xml": config.encode(),
@@ -143,13 +159,35 @@ def _shown_columns(items: pd.DataFrame, policies: Mapping[str, Policy]) -> pd.Da
     return shown[[*first, *rest, *(["text"] if "text" in shown else [])]]
 
 
-def _form(shown: pd.DataFrame, fill: Sequence[str], choice: str) -> FormSheet:
+def _form(
+    shown: pd.DataFrame, fill: Sequence[str], choices: Mapping[str, Sequence[str]]
+) -> FormSheet:
     rows = shown.assign(**dict.fromkeys(fill))
     wide = ["text", "clause", "reason", "comment"]
-    return FormSheet(rows, {choice: VERDICTS}, to_fill=fill, wide=wide)
+    offered = {name: words for name, words in choices.items() if words}
+    return FormSheet(rows, offered, to_fill=fill, wide=wide)
 
 
-def read_ballots(paths: Iterable[str | Path], ids: Iterable[str]) -> Answers:
+def policy_words(policies: Mapping[str, Policy], ids: Iterable[str]) -> dict[str, str]:
+    """Return what people may write for a policy: its id or its name, in small letters -> its id.
+
+    A name that several policies share is none.
+
+    Examples
+    --------
+    >>> policy_words({"spam": Policy("spam", "Unwanted offers", 1)}, ["scam"])
+    {'unwanted offers': 'spam', 'scam': 'scam', 'spam': 'spam'}
+    """
+    names = [rule.name.strip().casefold() for rule in policies.values()]
+    own = {
+        name: str(key) for name, key in zip(names, policies, strict=True) if names.count(name) == 1
+    }
+    return own | {str(key).casefold(): str(key) for key in (*ids, *policies)}
+
+
+def read_ballots(
+    paths: Iterable[str | Path], ids: Iterable[str], known: Mapping[str, str] | None = None
+) -> Answers:
     r"""Read filled-in ballots: Excel, CSV, or an export of Label Studio.
 
     Parameters
@@ -158,6 +196,8 @@ def read_ballots(paths: Iterable[str | Path], ids: Iterable[str]) -> Answers:
         The files. A ballot without reviewer_id is that of the file's name.
     ids
         The session's decisions.
+    known
+        From `policy_words`: a right policy that is none of these is a reject. None: any is taken.
 
     Returns
     -------
@@ -189,7 +229,7 @@ def read_ballots(paths: Iterable[str | Path], ids: Iterable[str]) -> Answers:
         )
         rows += [{"reviewer_id": path.stem, **row} for row in found]
         rejects += faults
-    good, bad, n_open = _check_rows(rows, set(ids), VERDICT)
+    good, bad, n_open = _check_rows(rows, set(ids), VERDICT, known)
     kept: dict[tuple[str, str], dict[str, Any]] = {}
     for row in good:
         same = kept.setdefault((row["decision_id"], row["reviewer_id"]), row)
@@ -202,12 +242,14 @@ def read_ballots(paths: Iterable[str | Path], ids: Iterable[str]) -> Answers:
     return Answers(_frame(list(kept.values()), names), _rejects([*rejects, *bad]), n_open)
 
 
-def read_rulings(paths: Iterable[str | Path], ids: Iterable[str]) -> Answers:
+def read_rulings(
+    paths: Iterable[str | Path], ids: Iterable[str], known: Mapping[str, str] | None = None
+) -> Answers:
     """Read the rulings of a session: the form `rulings.xlsx`, as Excel or CSV.
 
     Parameters
     ----------
-    paths, ids
+    paths, ids, known
         As for `read_ballots`.
 
     Returns
@@ -226,7 +268,7 @@ def read_rulings(paths: Iterable[str | Path], ids: Iterable[str]) -> Answers:
         found, faults = _filled(path, _RULINGS, "ruling")
         rows += found
         rejects += faults
-    good, bad, n_open = _check_rows(rows, set(ids), "ruling")
+    good, bad, n_open = _check_rows(rows, set(ids), "ruling", known)
     named = pd.Series([row["decision_id"] for row in good], dtype="str")
     twice = set(named[named.duplicated()])
     bad += [_reject(r, "an item must have one ruling") for r in good if r["decision_id"] in twice]
@@ -318,7 +360,9 @@ def _unescaped(value: str | None) -> str | None:
     return None if value is None else unescape_formula(value)
 
 
-def _check_rows(rows: Rows, ids: set[str], word: str) -> tuple[Rows, Rows, int]:
+def _check_rows(
+    rows: Rows, ids: set[str], word: str, known: Mapping[str, str] | None
+) -> tuple[Rows, Rows, int]:
     """Separate usable rows, unusable ones, and those not answered."""
     good, bad, n_open = Rows(), Rows(), 0
     for row in rows:
@@ -331,10 +375,19 @@ def _check_rows(rows: Rows, ids: set[str], word: str) -> tuple[Rows, Rows, int]:
             bad.append(_reject(row, f"{word} must be one of {', '.join(VERDICTS)}, got {got!r}"))
         elif row[word] == RELABELLED and not row["correct_policy_id"]:
             bad.append(_reject(row, f"{RELABELLED} must name the {RIGHT_POLICY}"))
+        elif row[word] == RELABELLED and _policy_id(row, known) is None:
+            got = escape_hidden(str(row["correct_policy_id"]))[:_SHOWN]
+            must = "be an id or a name of the sheet Policies"
+            bad.append(_reject(row, f"{RIGHT_POLICY} must {must}, got {got!r}"))
         else:
-            named = row["correct_policy_id"] if row[word] == RELABELLED else None
+            named = _policy_id(row, known) if row[word] == RELABELLED else None
             good.append({**row, "correct_policy_id": named})
     return good, bad, n_open
+
+
+def _policy_id(row: Mapping[str, Any], known: Mapping[str, str] | None) -> str | None:
+    written = str(row["correct_policy_id"])
+    return written if known is None else known.get(written.strip().casefold())
 
 
 def _reject(row: Mapping[str, Any], reason: str) -> dict[str, Any]:

@@ -162,11 +162,14 @@ class PageLimits:
         Policies with a page of their own.
     full
         How many of them, from the first, with all their evidence; the others get less.
+    lean
+        Whether the others get their rates, first finding and main reasons alone.
     """
 
     groups: int
     pages: int
     full: int
+    lean: bool = False
 
 
 @dataclass(frozen=True)
@@ -183,6 +186,7 @@ class _EvidenceShare:
 
 _FULL = _EvidenceShare(rows=8, findings=6, cases=3, charts=2, bars=9, briefs=2)
 _LESS = _EvidenceShare(rows=3, findings=2, cases=1, charts=1, bars=3, briefs=0)
+_LEAST = _EvidenceShare(rows=1, findings=1, cases=0, charts=0, bars=3, briefs=0)
 
 
 @dataclass(frozen=True)
@@ -284,7 +288,11 @@ def policy_pages(
     """
     parts = _PolicyTables.of(content, table)
     return tuple(
-        parts.page(key, content.reasons_missing, _FULL if i < limits.full else _LESS)
+        parts.page(
+            key,
+            content.reasons_missing,
+            _FULL if i < limits.full else _LEAST if limits.lean else _LESS,
+        )
         for i, key in enumerate(keys[: limits.pages])
     )
 

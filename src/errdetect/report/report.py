@@ -55,6 +55,8 @@ _LIMITS = (
         PageLimits(groups, 200, full)
         for groups, full in ((250, 200), (250, 60), (100, 20), (50, 0))
     ),
+    PageLimits(groups=50, pages=200, full=10, lean=True),
+    PageLimits(groups=40, pages=200, full=3, lean=True),
     *(PageLimits(groups=60, pages=pages, full=5) for pages in (140, 100, 60, 30, 15)),
 )
 _COMPACT = {"ensure_ascii": False, "separators": (",", ":"), "allow_nan": False}

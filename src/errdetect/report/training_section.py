@@ -44,7 +44,7 @@ _VERBS = {
     "wrongful_call": ("calls violating", "call violating"),
 }
 _ITEMS = {"missed_violation": "violating items", "wrongful_call": "compliant items"}
-_SHOWN_IDS = 5
+_SHOWN_IDS, _MOST_QUESTIONS = 5, 5
 #: Policies a side of the picture of mix-ups.
 _MOST_POLICIES = 14
 
@@ -84,7 +84,7 @@ class SiteMistake:
 
 @dataclass(frozen=True)
 class TrainingTable:
-    """Every site's mistakes by policy, the greatest sure excess first.
+    """Every site's mistakes by policy, the largest expected excess first.
 
     Parameters
     ----------
@@ -96,12 +96,15 @@ class TrainingTable:
         All with a figure.
     n_silent
         Combinations with too few items for a figure.
+    open_questions
+        Sentences on likely needs that the next reviews would settle, the likeliest first.
     """
 
     axis: Axis
     needs: tuple[SiteMistake, ...]
     rows: tuple[SiteMistake, ...]
     n_silent: int
+    open_questions: tuple[str, ...] = ()
 
 
 def read_training(frame: pd.DataFrame | None, names: Mapping[str, str]) -> TrainingTable | None:
@@ -136,7 +139,24 @@ def read_training(frame: pd.DataFrame | None, names: Mapping[str, str]) -> Train
     axis = choose_axis([min(float(row["high"]), 0.6) for row in told] or [1.0])
     rows = tuple(_read_mistake(row, names, axis) for row in told)
     needs = tuple(row for row in rows if row.sentence)
-    return TrainingTable(axis, needs, rows, len(frame) - len(rows))
+    return TrainingTable(axis, needs, rows, len(frame) - len(rows), _open_questions(frame, names))
+
+
+def _open_questions(frame: pd.DataFrame, names: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what is likely but not settled; where there is no figure, none is given."""
+    sentences = []
+    for row in to_records(frame[frame["reviews_needed"].notna()])[:_MOST_QUESTIONS]:
+        policy = clean_text(names.get(str(row["policy_id"]), row["policy_id"]))
+        lead = f"{clean_text(row['site'])}, {policy}: likely more {_MISTAKES[str(row['measure'])]} than other sites."
+        more = count_with_noun(int(row["reviews_needed"]), "more review", "more reviews")
+        kind = _ITEMS[str(row["measure"])]
+        what = (
+            f"{float(row['n']):.1f} {kind} are too few for a figure; about {more} there would give one."
+            if row["suppressed"]
+            else f"About {more} there would settle it."
+        )
+        sentences.append(f"{lead} {what}")
+    return tuple(sentences)
 
 
 def _read_mistake(row: Mapping[str, Any], names: Mapping[str, str], axis: Axis) -> SiteMistake:

@@ -1,5 +1,6 @@
 """Which site misreads which policy, against the other sites on comparable decisions."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,7 +24,7 @@ Ints = npt.NDArray[np.int64]
 #: Columns of the table, in order.
 TRAINING_COLUMNS: Final = (
     "site", "policy_id", "measure", "value", "low", "high", "n", "others", "excess", "excess_low",
-    "excess_high", "needed", "suppressed", "cases",
+    "excess_high", "needed", "suppressed", "reviews_needed", "cases",
 )  # fmt: skip
 
 #: Log-odds of the rates on the grid: from 0.25 % to 95 %.
@@ -38,6 +39,10 @@ _LEVEL = 0.05
 #: P(violates) from which a case shows a mistake well enough to train with.
 _SURE = 0.9
 _MOST_CASES = 10
+#: Standard errors from which an excess is worth the next reviews, and about where one is beyond chance among many.
+_LIKELY, _BEYOND = 1.28, 2.6
+#: Reviews beyond which no promise is made.
+_MOST_REVIEWS = 2_000
 
 
 def find_training_needs(
@@ -71,8 +76,11 @@ def find_training_needs(
         A row for each site, policy and measure (`missed_violation`, `wrongful_call`): value, low,
         high (95 %), n (items of that kind, expected), others (the other sites' rate on the policy),
         excess with its 95 % interval, needed (whether the excess is beyond chance at a false
-        discovery rate of 5 %), suppressed, cases (ids of up to ten decisions that show the mistake,
-        the surest first). The greatest sure excess comes first. Empty with fewer than two sites.
+        discovery rate of 5 %), suppressed, reviews_needed (about how many more of the site's reviews
+        there would settle a likely excess, or give a likely one a figure; missing where none is likely,
+        or over 2,000), cases (ids of up to ten decisions that show the mistake, the surest first).
+        Needs come first, then the largest expected excess (the less is known of a site, the nearer
+        to the others'), with a figure or without. Empty with fewer than two sites.
 
     Notes
     -----
@@ -101,7 +109,8 @@ def find_training_needs(
                 _fit_rates(answers, on & (answers.site != site)),
             )
             for number, measure in enumerate(RATES):
-                row = _compare(pair[0][number], pair[1][number], minimum)
+                items = float(answers.weight[own].sum())
+                row = _compare(pair[0][number], pair[1][number], items, minimum)
                 cases = [] if row["suppressed"] else ids[_cases(answers, own, number)].tolist()
                 rows.append(
                     {
@@ -283,7 +292,7 @@ def _edges() -> Floats:
     return np.append(_GRID - step / 2, _GRID[-1] + step / 2)
 
 
-def _compare(own: _Rate, others: _Rate, minimum: int) -> dict[str, object]:
+def _compare(own: _Rate, others: _Rate, items: float, minimum: int) -> dict[str, object]:
     few = min(own.n, others.n) < minimum
     excess = rate_difference(own, others)
     z = (own.centre - others.centre) / float(np.hypot(own.spread, others.spread))
@@ -295,9 +304,23 @@ def _compare(own: _Rate, others: _Rate, minimum: int) -> dict[str, object]:
     return {
         **{name: np.nan if few else figure for name, figure in told.items()},
         "n": own.n,
-        "p": np.nan if few else float(ndtr(-z)),
+        "z": z,
+        "expected": own.n / (own.n + _PRIOR_ITEMS) * (own.estimate - others.estimate),
         "suppressed": few,
+        "reviews_needed": _reviews_needed(z, items, minimum / max(own.n, 0.1) if few else None),
     }
+
+
+def _reviews_needed(z: float, items: float, short: float | None) -> int | None:
+    """Return about how many more reviews would settle a likely excess.
+
+    `short`: how many times its items a figure needs, where it has none; then those are counted.
+    """
+    if z < _LIKELY:
+        return None
+    times = (_BEYOND / z) ** 2 if short is None else short
+    more = math.ceil(items * (times - 1))
+    return more if 0 < more <= _MOST_REVIEWS else None
 
 
 def _cases(answers: _Answers, own: npt.NDArray[np.bool_], number: int) -> Ints:
@@ -310,12 +333,14 @@ def _cases(answers: _Answers, own: npt.NDArray[np.bool_], number: int) -> Ints:
 
 
 def _ordered(table: pd.DataFrame) -> pd.DataFrame:
-    """Mark the needs beyond chance, and put the greatest sure excess first."""
+    """Mark the needs beyond chance, and put them first; then the largest expected excess, with a figure or not."""
     q = np.ones(len(table))
-    tested = table["p"].notna().to_numpy()
-    q[tested] = benjamini_hochberg(table.loc[tested, "p"].to_numpy(np.float64))
-    table = table.assign(needed=(q <= _LEVEL) & (table["excess_low"] > 0).to_numpy())
-    order = ["needed", "excess_low", "site", "policy_id", "measure"]
+    tested = ~table["suppressed"].to_numpy(bool)
+    q[tested] = benjamini_hochberg(ndtr(-table.loc[tested, "z"].to_numpy(np.float64)))
+    needed = (q <= _LEVEL) & (table["excess_low"] > 0).to_numpy()
+    more = table["reviews_needed"].astype("float64").where(~needed).astype("Int64")
+    table = table.assign(needed=needed, reviews_needed=more)
+    order = ["needed", "expected", "site", "policy_id", "measure"]
     ranked = table.sort_values(
         order, ascending=[False, False, True, True, True], kind="stable", ignore_index=True
     )

@@ -30,6 +30,7 @@ from errdetect.integrations.calibration_ballots import (
     Answers,
     ballot_columns,
     ballot_files,
+    policy_words,
     read_ballots,
     read_rulings,
 )
@@ -259,10 +260,11 @@ def ingest_calibration(
     snapshot = loaded.snapshot
     progress("reading ballots")
     ids = items["decision_id"].tolist()
-    parts = {BALLOTS: read_ballots(ballots, ids)}
+    known = policy_words(snapshot.policies, snapshot.decisions["policy_id"].dropna().unique())
+    parts = {BALLOTS: read_ballots(ballots, ids, known)}
     if after:
-        parts[AFTER] = read_ballots(after, ids)
-    ruled = read_rulings(rulings, ids)
+        parts[AFTER] = read_ballots(after, ids, known)
+    ruled = read_rulings(rulings, ids, known)
     stages = {REVIEWS_BEFORE: _reviews_of(snapshot, ids)}
     stages |= {name: answers.frame for name, answers in parts.items()}
     agreement = compare_agreement(stages)
@@ -320,7 +322,7 @@ def _precedent_rows(
     facts = [name for name in _FACTS if name in decisions]
     about = decisions.reindex(named["decision_id"])[facts].to_dict("records")
     rules = [snapshot.policies.get(str(one)) for one in named["policy_id"]]
-    when = pd.to_datetime(named["ruled_at"], utc=True, errors="coerce", format="mixed")
+    when = _ruled_on(named)
     return named.assign(
         session_id=session,
         clause=_of_rules(rules, "clause"),
@@ -328,6 +330,11 @@ def _precedent_rows(
         facts=[dump_json({str(k): str(v) for k, v in row.items() if pd.notna(v)}) for row in about],
         ruled_at=when.to_numpy() if len(when) else when,
     )
+
+
+def _ruled_on(rulings: pd.DataFrame) -> "pd.Series[pd.Timestamp]":
+    """Return the rulings' dates; missing where it is not a date as 2026-12-31: 1/2/2026 is none."""
+    return pd.to_datetime(rulings["ruled_at"], utc=True, errors="coerce", format="ISO8601")
 
 
 def _of_rules(rules: Sequence[Policy | None], name: str) -> "pd.Series[str]":
@@ -361,12 +368,20 @@ def _intake_notes(parts: Mapping[str, Answers]) -> list[str]:
 
 
 def _ruling_notes(items: pd.DataFrame, ruled: Answers) -> list[str]:
-    """Say which items the clause leaves open and no ruling has decided yet."""
+    """Say which items no ruling has decided yet, and which rulings have no date."""
     open_ = items["reading"] == "the clause leaves it open"
     left = int((open_ & ~items["decision_id"].isin(ruled.frame["decision_id"])).sum())
+    written = ruled.frame["ruled_at"].notna()
+    undated = int((written & _ruled_on(ruled.frame).isna()).sum())
+    notes = []
+    if undated:
+        notes.append(
+            f"{undated:,} rulings have a ruled_on that is not a date as 2026-12-31: they count as ruled today"
+        )
     if not left:
-        return []
+        return notes
     return [
+        *notes,
         f"{left:,} items that the clause leaves open have no ruling in these files: fill in rulings.xlsx and give it "
-        "with --rulings"
+        "with --rulings",
     ]

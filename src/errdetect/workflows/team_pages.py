@@ -10,7 +10,7 @@ import pandas as pd
 from errdetect.changes.brief_pages import brief_page, plan_page, projects_page
 from errdetect.changes.briefs import Brief
 from errdetect.changes.quality_framework import FrameworkSettings, framework_page
-from errdetect.changes.team_pages import Page, Section, paragraph, render_page
+from errdetect.changes.team_pages import Block, Page, Section, render_page
 from errdetect.changes.training_packs import TrainingMaterial, training_pages
 from errdetect.config import Config
 from errdetect.data.atomic_writing import write_text
@@ -126,6 +126,20 @@ def _settings(config: Config) -> FrameworkSettings:
 
 
 def _index(pages: Mapping[str, Page]) -> Page:
-    links = [("../report.html", "Report"), *((name, page.title) for name, page in pages.items())]
-    lead = "Briefs, the improvement plan, projects, the quality framework and training packs, to print and pass on."
-    return Page("Pages of this report", [], [Section("Open one above", [paragraph(lead)])], links)
+    """List the pages by what they are for; many of a kind stay easy to scan."""
+    kinds = (
+        ("Plans and rules", ""),
+        ("Briefs, one for each proposed change", "brief-"),
+        ("Training packs, one for each site", "training-"),
+    )
+    known = tuple(start for _, start in kinds if start)
+    sections = []
+    for heading, start in kinds:
+        rows = tuple(
+            (name, page.title)
+            for name, page in pages.items()
+            if (name.startswith(start) if start else not name.startswith(known))
+        )
+        if rows:
+            sections.append(Section(heading, [Block("links", rows=rows)]))
+    return Page("Pages of this report", [], sections, [("../report.html", "Report")])

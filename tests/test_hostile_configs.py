@@ -86,6 +86,12 @@ def test_no_argument_shows_a_password(tmp_path, form):
         assert SECRET not in _shown(path, argument.format(url=FORMS[form])), argument
 
 
+def test_what_stands_before_an_at_sign_in_a_key_is_masked(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(BASE)
+    assert SECRET not in _shown(path, f"queue.pool{SECRET}@db/shop.spam=0.02")
+
+
 def test_a_password_of_the_config_is_masked_wherever_it_occurs(tmp_path):
     (tmp_path / "c.yaml").write_text(BASE + "ledger: {url: 'postgresql://u:o$ther.Pw@h/db'}\n")
     load_config(tmp_path / "c.yaml").ledger_url()

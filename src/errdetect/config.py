@@ -385,8 +385,9 @@ def _is_union_branch(part: str) -> bool:
 
 
 def _shown_key(name: str) -> str:
-    """Show a key of the user's: short, and without the rest of an address."""
-    return shown_value(name).strip("'\"")
+    """Show a key of the user's: short, and without the rest of an address, or what may be a password before an @."""
+    _, at, after = name.rpartition("@")
+    return shown_value(f"***{at}{after}" if at else name).strip("'\"")
 
 
 def _unknown_key_fault(name: str, model: type[BaseModel]) -> str:

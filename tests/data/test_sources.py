@@ -72,6 +72,12 @@ def test_what_is_not_found_is_said_with_near_names(folder):
         find_files(folder / "empty" / "*.csv")
 
 
+@pytest.mark.parametrize("place", ["n" * 300 + "/x", "sub/" + "9" * 5_000 + "/../x", "{[" * 200])
+def test_a_name_that_no_system_takes_is_not_found(folder, place):
+    with pytest.raises(DataError, match="No file matches|cannot be used"):
+        find_files(str(folder / place))
+
+
 def test_other_formats_and_empty_folders_are_refused(folder):
     with pytest.raises(DataError, match=r"must end in one of \.parquet, .*got 'notes\.pdf'"):
         find_files(folder / "notes.pdf")

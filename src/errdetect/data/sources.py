@@ -514,10 +514,18 @@ def _zip_fault(infos: Sequence[zipfile.ZipInfo]) -> tuple[str, str, str] | None:
     return None
 
 
+def _is_folder(path: Path) -> bool:
+    """Return whether a path is a folder; one that the system takes for no name at all is not."""
+    try:
+        return path.is_dir()
+    except OSError:  # such as a name of 300 characters
+        return False
+
+
 def _not_found_message(source: Path) -> str:
     """Return which pattern matched nothing, where it fails, and similar names."""
     folder, missing = source.parent, source.name
-    while not folder.is_dir() and folder != folder.parent:
+    while not _is_folder(folder) and folder != folder.parent:
         folder, missing = folder.parent, folder.name
     names = sorted(entry.name for entry in folder.iterdir())
     near = difflib.get_close_matches(missing, names, n=3, cutoff=0.4) or names[:3]

@@ -69,10 +69,24 @@ def frame_to_columns(frame: pd.DataFrame, table: Table) -> dict[str, list[Any]]:
 
 
 def rows_to_frame(rows: Iterable[Sequence[Any]], schema: pa.Schema) -> pd.DataFrame:
-    """Convert rows to a frame with these columns and types."""
-    listed = list(rows)
-    columns = list(zip(*listed, strict=True)) if listed else [()] * len(schema)
-    arrays = [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)]
+    """Convert rows to a frame with these columns and types.
+
+    Raises
+    ------
+    DataError
+        Where a damaged database holds values that no version of errdetect has written.
+    """
+    try:
+        listed = list(rows)
+        columns = list(zip(*listed, strict=True)) if listed else [()] * len(schema)
+        arrays = [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)]
+    except (ValueError, TypeError) as error:
+        must, got = (
+            f"hold values of its columns ({', '.join(schema.names[:4])}, ...)",
+            str(error)[:120],
+        )
+        do = "It is damaged: restore it from a backup."
+        raise DataError(error_message("The ledger", must, got, do)) from error
     frame: pd.DataFrame = pa.table(arrays, schema=schema).to_pandas()
     return frame
 

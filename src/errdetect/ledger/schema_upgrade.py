@@ -7,7 +7,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, inspect
 
 from errdetect.data.database_tables import (
     enable_wal,
@@ -102,10 +102,21 @@ def _migrations() -> Config:
 
 
 def schema_version(connection: Connection) -> str | None:
-    """Return the version of the ledger's tables; None if there are none."""
+    """Return the version of the ledger's tables; None if there are none.
+
+    Raises
+    ------
+    DataError
+        Where there are tables, and their version is lost: such a ledger is damaged, not absent.
+    """
     found: str | None = MigrationContext.configure(
         connection, opts={"version_table": VERSION_TABLE}
     ).get_current_revision()
+    if found is None and inspect(connection).has_table(VERSION_TABLE):
+        what = f"The ledger {redacted_url(connection.engine.url)}"
+        must = "say the version of its tables"
+        do = "It is damaged: restore it from a backup."
+        raise DataError(error_message(what, must, f"no row in {VERSION_TABLE}", do))
     return found
 
 

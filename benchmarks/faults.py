@@ -74,6 +74,11 @@ class Command:
     outputs: tuple[str, ...] = ()
     after: tuple[int, ...] = ()
 
+    @property
+    def in_steps(self) -> bool:
+        """Whether it runs several commands, each of which commits what it does."""
+        return self.name.endswith(".py") or self.name == "run"
+
 
 def _command(name: str, line: str, *outputs: str, after: tuple[int, ...] = ()) -> Command:
     return Command(name, tuple(line.split()), outputs, after)
@@ -113,7 +118,11 @@ COMMANDS = (
         "guessed.yaml",
         after=(2,),
     ),
-    _command("run", f"run {CONFIG} --out {{root}}/results", "results", after=(0, 1)),
+    _command(
+        "run",
+        f"run {CONFIG} --out {{root}}/results",
+        "results/queue", "results/estimates", "results/report", after=(0, 1),
+    ),
     _command("calibrate", f"calibrate {CONFIG} --policy spam --out {{root}}/session", "session"),
     _command("evidence", f"evidence {CONFIG} --period 2026 --out {{root}}/evidence", "evidence"),
     _command("validate", f"validate {CONFIG}"),
@@ -635,13 +644,13 @@ def judge(
     faults = {}
     for name in command.outputs:
         path = place.root / name
-        steps = parts or (command.name.endswith(".py") and not final)
+        steps = parts or (command.in_steps and not final)
         complete = path.exists() and is_complete(path, reference.outputs[name], steps)
         if not complete and (final or fingerprint(path) != fingerprint(project.start.root / name)):
             faults["outputs"] = f"{name} is neither old nor new"
     gain = {name: n - project.before.get(name, 0) for name, n in reference.rows.items()}
     new = {name: first.get(name, 0) + n for name, n in gain.items()}
-    if said := ledger_faults(place, first, new, parts or command.name.endswith(".py")):
+    if said := ledger_faults(place, first, new, parts or command.in_steps):
         faults["ledger"] = said
     if final and (left := litter(place)):
         faults["litter"] = ", ".join(left)

@@ -317,7 +317,10 @@ SET = [
 
 
 def _read_ledger(folder: Path) -> object:
-    with find_ledger(f"sqlite:///{folder / 'l.db'}") as ledger:
+    found = find_ledger(f"sqlite:///{folder / 'l.db'}")
+    if found is None:
+        return None
+    with found as ledger:
         return ledger.reviews(), ledger.queued_decisions(), ledger.history(), ledger.audits()
 
 

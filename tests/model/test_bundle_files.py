@@ -3,7 +3,9 @@
 import itertools
 import json
 import shutil
+import tarfile
 import zipfile
+from pathlib import Path
 
 import lightgbm as lgb
 import numpy as np
@@ -107,6 +109,19 @@ def test_absurd_weights_are_refused_with_or_without_digests(copy, weight, got):
     (copy / "bundle.json").write_text(json.dumps(manifest).replace('"PLACE"', weight))
     with pytest.raises(ModelError, match=f"bundle.json must be as errdetect wrote it, got .*{got}"):
         load_bundle(copy)
+
+
+def test_a_surrogate_of_other_columns_is_damage(repo, tmp_path):
+    with tarfile.open(repo / "tests" / "data_of_0_1" / "files.tar.xz") as archive:
+        for one in archive.getmembers():
+            if one.isfile() and one.name.startswith("bundle/"):
+                (tmp_path / Path(one.name).name).write_bytes(archive.extractfile(one).read())
+    load_bundle(tmp_path)
+    manifest = json.loads((tmp_path / "bundle.json").read_text())
+    manifest["usual"] = manifest["usual"][1:]
+    (tmp_path / "bundle.json").write_text(json.dumps(manifest))
+    with pytest.raises(ModelError, match="be as errdetect wrote it, got The number of features"):
+        load_bundle(tmp_path)
 
 
 def test_random_damage_never_raises_anything_else(saved, tmp_path):

@@ -59,6 +59,7 @@ _DO = "Restore the model's folder from a copy, or train again with `errdetect tr
 _DAMAGE = (
     OSError, KeyError, TypeError, ValueError, AttributeError, IndexError, EOFError, RecursionError,
     OverflowError, MemoryError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError,
+    lgb.basic.LightGBMError,  # parts that do not fit each other
 )  # fmt: skip
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "mlflow_error",
     "open_mlflow",
     "open_server",
+    "read_database",
     "refuse_damaged",
     "scoring_server",
 ]
@@ -96,6 +97,9 @@ def scoring_server(folder: Path, options: dict[str, Any]) -> tuple[Any, Any, fro
     return scoring_server.init(model), model.get_raw_model(), names
 
 
+_FULL = "disk is full"
+
+
 @contextmanager
 def refuse_damaged(folder: Path) -> Iterator[None]:
     """Say in one sentence that a registry's database cannot be used.
@@ -113,6 +117,14 @@ def refuse_damaged(folder: Path) -> Iterator[None]:
 
 def _cannot_be_used(folder: Path | str, error: Exception) -> ModelError:
     lines = str(getattr(error, "orig", None) or error).strip().splitlines() or [""]
+    full = next((line for line in lines if _FULL in line), None)
+    if full is not None:
+        what, got = (
+            f"The registry '{mask_secrets(str(folder))}'",
+            mask_secrets(escape_hidden(full[:200])),
+        )
+        do = "Free some room on its disk, and run the same command again."
+        return ModelError(error_message(what, "have room to write", got, do))
     got = mask_secrets(escape_hidden(f"{lines[0][:200] or type(error).__name__}"))
     do = "Use the registry that `errdetect train` wrote, or restore it from a copy."
     if isinstance(folder, str):
@@ -203,12 +215,22 @@ def open_mlflow(folder: Path) -> "Iterator[tuple[Any, MlflowClient]]":
             raise _cannot_be_used(folder, error) from error
 
 
+def read_database(file: Path) -> sqlite3.Connection:
+    """Open a registry's database for reading alone.
+
+    What a killed process, or one without room, left half-written is rolled back, where the file may be written: opened
+    as read-only, SQLite would refuse to read it.
+    """
+    opened = sqlite3.connect(f"{file.resolve().as_uri()}?mode=rw", uri=True, timeout=60)
+    opened.execute("PRAGMA query_only = ON")
+    return opened
+
+
 def _refuse_corrupt(database: Path) -> None:
     """Raise what SQLite says about a file that is not, or no longer, a database."""
     if not database.exists():
         return
-    uri = f"{database.resolve().as_uri()}?mode=ro"
-    with closing(sqlite3.connect(uri, uri=True, timeout=60)) as opened:
+    with closing(read_database(database)) as opened:
         answer = opened.execute("PRAGMA quick_check(1)").fetchone()[0]
     if answer != "ok":
         raise sqlite3.DatabaseError(answer)
@@ -242,7 +264,7 @@ def _silenced(mlflow: Any) -> Iterator[None]:
     levels = [logger.level for logger in loggers]
     before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
     for logger in loggers:
-        logger.setLevel(logging.ERROR)
+        logger.setLevel(logging.CRITICAL)  # errors come as exceptions, which we put into words
     try:
         yield
     finally:

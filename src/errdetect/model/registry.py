@@ -7,7 +7,6 @@ A registry is a folder: MLflow's database (SQLite) and its artifacts. Models are
 import glob
 import json
 import secrets
-import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
@@ -22,7 +21,14 @@ from errdetect.data.output_folders import hold_temporary_folder
 from errdetect.errors import ModelError, error_message, mask_secrets
 from errdetect.model.bundle import SERVING, ModelBundle, load_bundle, read_about, save_bundle
 from errdetect.model.bundle_files import folder_digest
-from errdetect.model.mlflow_session import KIND, RUN_NAME, open_mlflow, open_server, refuse_damaged
+from errdetect.model.mlflow_session import (
+    KIND,
+    RUN_NAME,
+    open_mlflow,
+    open_server,
+    read_database,
+    refuse_damaged,
+)
 from errdetect.model.registry_server import download_model, latest_gate, read_versions, relocate
 from errdetect.model.run_contents import RunContents
 from errdetect.version import __version__
@@ -305,10 +311,8 @@ class ModelRegistry:
         place, moved = self.folder / "mlflow.db", f"{self.name} in "
         if not place.is_file():
             return {}
-        with refuse_damaged(self.folder):
-            uri = f"{place.resolve().as_uri()}?mode=ro"
-            with closing(sqlite3.connect(uri, uri=True, timeout=60)) as database:
-                rows = database.execute(_GATES, (self.name, moved, moved)).fetchall()
+        with refuse_damaged(self.folder), closing(read_database(place)) as database:
+            rows = database.execute(_GATES, (self.name, moved, moved)).fetchall()
         return {str(key): str(value) for key, value in rows}
 
     def find(self, version: str | None = None) -> tuple[ModelBundle, str] | None:
@@ -393,12 +397,10 @@ class ModelRegistry:
         place = self.folder / "mlflow.db"
         if not place.is_file():
             return None
-        with refuse_damaged(self.folder):
-            uri = f"{place.resolve().as_uri()}?mode=ro"
-            with closing(sqlite3.connect(uri, uri=True, timeout=60)) as database:
-                sources = database.execute(_VERSIONS, (self.name,)).fetchall()
-                aliases = database.execute(_ALIASES, (self.name,)).fetchall()
-                tags = database.execute(_TAGS, (self.name, f"{_CHANGE}%")).fetchall()
+        with refuse_damaged(self.folder), closing(read_database(place)) as database:
+            sources = database.execute(_VERSIONS, (self.name,)).fetchall()
+            aliases = database.execute(_ALIASES, (self.name,)).fetchall()
+            tags = database.execute(_TAGS, (self.name, f"{_CHANGE}%")).fetchall()
         if not sources:
             return None
         return _catalogue(dict(sources), dict(aliases), dict(tags))
